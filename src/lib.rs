@@ -3,4 +3,8 @@
 //! Read [`history`] first: a checkpoint is named by the settings of every step that led to it, and everything else follows.
 //! The other modules lie along the way of the data: see ARCHITECTURE.md.
 
+pub mod execute;
+pub mod history;
+pub mod record;
+pub mod spec;
 pub mod task;

@@ -1,7 +1,9 @@
 //! How hard the training spectra are made: a setting of each stage.
 
+use serde::{Deserialize, Serialize};
+
 /// Lengths and noise in force at one step. The neutral value of every field is "off".
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Difficulty {
     /// Shortest and longest peptide, in residues.
     pub length: (u32, u32),

@@ -1,0 +1,74 @@
+//! The one seam where the world varies: what trains and evaluates. `train` implements it with burn, tests with a fake.
+
+use std::sync::Arc;
+
+use crate::history::{History, Root};
+use crate::record::{Measured, Numerics, State, Tensors};
+use crate::task::metrics::Summary;
+use crate::task::sampler::Sampler;
+use crate::task::spectrum::Spectrum;
+
+/// Trains and evaluates. Shared by threads that each train a segment of their own.
+pub trait Executor: Sync {
+    /// What equal bits depend on besides the history.
+    fn numerics(&self) -> Numerics;
+
+    /// Feeds ground truth to every loss, for each source of the root, and compares with the bounds known in advance.
+    fn self_test(&self, root: &Root, sampler: &Sampler) -> Result<(), Failure>;
+
+    /// Puts a state on the device, ready to train on.
+    fn start(&self, start: Start<'_>) -> Result<Box<dyn Trainee>, Failure>;
+
+    /// Decodes every spectrum with these weights (raw or averaged) and scores the answers. The target's length is not used.
+    fn evaluate(&self, root: &Root, weights: &Tensors, spectra: &[Spectrum]) -> Result<Summary, Failure>;
+}
+
+/// Where a segment starts.
+pub struct Start<'a> {
+    /// The settings of every step until the segment's end.
+    pub history: &'a History,
+    /// Number of updates the state has behind it.
+    pub step: u64,
+    /// The state at `step`; `None` is the root's fresh weights.
+    pub state: Option<State>,
+    /// Draws the training spectra of the history's root.
+    pub sampler: Arc<Sampler>,
+}
+
+/// A network in training.
+pub trait Trainee {
+    /// Makes one update. With `read`, what was measured is read back from the device and given. `stop` is asked between
+    /// micro-batches: when it says yes, the partial gradient is thrown away and the state is as it was before the call.
+    fn step(&mut self, read: bool, stop: &dyn Fn() -> bool) -> Result<Stepped, Failure>;
+
+    /// The whole state at the current step. Fails if anything in it, or any loss since the last call, was not finite.
+    fn state(&mut self) -> Result<State, Failure>;
+}
+
+/// How a call of [`Trainee::step`] ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Stepped {
+    Done(Option<Measured>),
+    /// No update was made.
+    Interrupted,
+}
+
+/// Why training or evaluating stopped.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Failure {
+    /// The leaf cannot go on; others can.
+    #[error("`{term}` is {value} at step {step}, {batch}")]
+    NotFinite { term: String, value: f64, step: u64, batch: String },
+    /// The ground truth does not give what it must: code and data disagree.
+    #[error("self-test: {0}")]
+    SelfTest(String),
+    /// The stage asks for spectra that the source does not have.
+    #[error("{0}")]
+    NoSpectrum(String),
+    /// The state does not fit the model.
+    #[error("the state does not fit the model: {0}")]
+    Misfit(String),
+    /// The device, or memory.
+    #[error("{0}")]
+    Device(String),
+}

@@ -1,0 +1,28 @@
+//! What people write: the types of the RON files, field by field, and the rules a file can break on its own.
+//!
+//! A file is read in two steps. [`parse`] turns text into a value and stops at the first error of grammar or type. Then
+//! every value checks itself and reports all broken rules with their [`Place`]; an [`Outline`] of the text turns places
+//! into lines and columns. Nothing here reads files or knows other files: that is `load`'s and `lineage`'s part.
+
+mod curriculum;
+mod experiment;
+mod findings;
+mod name;
+mod outline;
+mod parse;
+mod reference;
+mod source;
+mod training;
+
+pub use curriculum::{Curriculum, Stage, StageData};
+pub use experiment::{
+    Branch, Change, CurriculumChoice, Experiment, IMPLIED_BRANCH, Imported, Library, Parent, Scratch, Validation,
+    ValidationData,
+};
+pub use findings::{Findings, Place};
+pub use name::{Name, closest};
+pub use outline::Outline;
+pub use parse::{MAX_BYTES, Problem, options, parse, render_ron};
+pub use reference::Reference;
+pub use source::{Mgf, MgfSet, Part, Source};
+pub use training::{Model, Optimizer, Precision, Rate, Supervision, Training};
