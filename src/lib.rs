@@ -5,6 +5,10 @@
 
 pub mod execute;
 pub mod history;
+pub mod lineage;
+pub mod load;
+pub mod plan;
 pub mod record;
 pub mod spec;
+pub mod store;
 pub mod task;

@@ -1,9 +1,15 @@
 //! Plain data that is written under `runs/` and read again, with format versions. No disk, no clock.
 
+mod evaluation;
+mod manifest;
 mod metrics;
 mod numerics;
+mod run;
 mod tensors;
 
+pub use evaluation::{Evaluation, Weights};
+pub use manifest::{FORMAT, FileDigest, Manifest, ParentDigest, TensorsManifest};
 pub use metrics::{Measured, MetricsRow};
 pub use numerics::Numerics;
+pub use run::{Attempt, RunRecord, Status, Timing};
 pub use tensors::{State, Tensor, Tensors, Values};

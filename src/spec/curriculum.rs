@@ -77,7 +77,21 @@ impl Curriculum {
         for (index, stage) in self.stages.iter().enumerate() {
             stage.check(&stages.index(index), findings);
         }
+        if self.stages.first().is_some_and(|first| first.ramp > 0) {
+            let place = stages.index(0).field("ramp");
+            findings.add(
+                &place,
+                "the first stage has no weights to ramp from",
+                "leave `ramp` out, or begin with a stage of weight 0",
+            );
+        }
         for (index, pair) in self.stages.windows(2).enumerate() {
+            let next = self.stages.get(index + 2).map(|stage| stage.from);
+            if let Some(next) = next.filter(|&next| pair[1].from < next && pair[1].from.saturating_add(pair[1].ramp) > next) {
+                let place = stages.index(index + 1).field("ramp");
+                let message = format!("the ramp of {} steps reaches past the next stage at {next}", pair[1].ramp);
+                findings.add(&place, message, format!("write at most {}", next - pair[1].from));
+            }
             if pair[1].from <= pair[0].from {
                 let place = stages.index(index + 1).field("from");
                 let message = format!("this stage starts at {}, but the one before it at {}", pair[1].from, pair[0].from);

@@ -24,6 +24,17 @@ impl Place {
         Place(format!("{}[{index}]", self.0))
     }
 
+    /// A place given relative to this one.
+    #[must_use]
+    pub fn join(&self, inner: &Place) -> Place {
+        match (self.0.is_empty(), inner.0.is_empty()) {
+            (true, _) => inner.clone(),
+            (_, true) => self.clone(),
+            _ if inner.0.starts_with('[') => Place(format!("{}{}", self.0, inner.0)),
+            _ => Place(format!("{}.{}", self.0, inner.0)),
+        }
+    }
+
     /// The value around this one; the root's is the root.
     #[must_use]
     pub fn outer(&self) -> Place {

@@ -1,0 +1,345 @@
+//! From leaves and what exists to what is left to do.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::steps::{Keep, Save, evaluation_steps, save_steps};
+use crate::history::{History, Id};
+use crate::lineage::{Leaf, LeafKey, Path, Resolved, Tree};
+use crate::spec::Name;
+
+/// What there is already, by what it is and not by where it lies.
+#[derive(Clone, Debug, Default)]
+pub struct Existing {
+    /// Checkpoints by name; whether they have their tensors.
+    pub checkpoints: BTreeMap<Id, bool>,
+    /// Evaluations as (checkpoint, digest of the set).
+    pub evaluations: BTreeSet<(Id, String)>,
+}
+
+impl Existing {
+    fn has_tensors(&self, id: Id) -> bool {
+        self.checkpoints.get(&id).copied().unwrap_or(false)
+    }
+}
+
+/// Whose folder a segment belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Owner {
+    Leaf(LeafKey),
+    /// Several leaves of this experiment.
+    Shared(Name),
+}
+
+impl Owner {
+    pub fn experiment(&self) -> &Name {
+        match self {
+            Owner::Leaf(key) => &key.experiment,
+            Owner::Shared(name) => name,
+        }
+    }
+}
+
+impl std::fmt::Display for Owner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Owner::Leaf(key) => key.fmt(f),
+            Owner::Shared(name) => write!(f, "{name}/shared"),
+        }
+    }
+}
+
+/// A leaf that takes part in a plan: one of the target's, or an ancestor's as far as it is forked from.
+#[derive(Clone, Debug)]
+pub struct Member {
+    pub key: LeafKey,
+    pub history: History,
+    pub is_target: bool,
+    /// Step from which the leaf's own experiment decides.
+    pub own_from: u64,
+}
+
+/// An uninterrupted stretch of training.
+#[derive(Clone, Debug)]
+pub struct Segment {
+    /// The node of the tree that the segment leads to.
+    pub node: usize,
+    pub owner: Owner,
+    /// The settings of every step up to the segment's end.
+    pub history: History,
+    /// First step to train.
+    pub from: u64,
+    /// The checkpoint to start from; `None` is the root's first weights.
+    pub start: Option<Id>,
+    /// Checkpoints on the way, in order; the last is the segment's end.
+    pub saves: Vec<Save>,
+    /// Steps at which to evaluate.
+    pub evaluate: BTreeSet<u64>,
+    pub log_every: u64,
+    pub why: String,
+    /// Leaves whose lineage runs through the segment.
+    pub leaves: Vec<LeafKey>,
+}
+
+impl Segment {
+    pub fn to(&self) -> u64 {
+        self.history.end()
+    }
+
+    pub fn end(&self) -> Id {
+        self.saves.last().expect("a segment ends in a checkpoint").id
+    }
+
+    pub fn steps(&self) -> u64 {
+        self.to() - self.from
+    }
+}
+
+/// A kept checkpoint that has not been evaluated on a set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MissingEvaluation {
+    pub experiment: Name,
+    pub id: Id,
+    pub step: u64,
+    pub set: Name,
+}
+
+/// What is left to do for an experiment.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub target: Name,
+    pub tree: Tree,
+    pub members: Vec<Member>,
+    /// Owner of the edge above each node of the tree.
+    pub owners: Vec<Owner>,
+    /// Segments to train, parents first.
+    pub segments: Vec<Segment>,
+    pub evaluations: Vec<MissingEvaluation>,
+    /// Every checkpoint that some lineage of the plan starts or ends at: never to be thinned.
+    pub kept: BTreeSet<Id>,
+}
+
+impl Plan {
+    /// Plans `target`. `sets` gives the digests of each experiment's validation sets.
+    pub fn new(
+        experiments: &BTreeMap<Name, Resolved>,
+        target: &Name,
+        existing: &Existing,
+        sets: &BTreeMap<Name, Vec<(Name, String)>>,
+    ) -> Plan {
+        let leaves: BTreeMap<&LeafKey, &Leaf> =
+            experiments.values().flat_map(|resolved| &resolved.leaves).map(|leaf| (&leaf.key, leaf)).collect();
+        let members = members(&experiments[target], &leaves);
+        let marks = |member: &Member| -> Vec<u64> {
+            // A fork wants a node of its own even where the histories do not part there.
+            members
+                .iter()
+                .filter(|other| other.history.common_step(&member.history) >= Some(other.own_from))
+                .map(|other| other.own_from)
+                .collect()
+        };
+        let mut own_marks: Vec<Vec<u64>> = members
+            .iter()
+            .map(|member| match members.len() {
+                ..=64 => marks(member),
+                // Marks only refine the tree; in large plans each member's own fork is enough.
+                _ => vec![member.own_from],
+            })
+            .collect();
+        own_marks.iter_mut().for_each(|marks| {
+            marks.sort_unstable();
+            marks.dedup();
+        });
+        let paths: Vec<Path<'_>> =
+            members.iter().zip(own_marks).map(|(member, marks)| Path { history: &member.history, marks }).collect();
+        let tree = Tree::new(&paths);
+        let builder = Builder { experiments, existing, leaves, members: &members, tree: &tree };
+        let owners: Vec<Owner> = (0..tree.nodes.len()).map(|node| builder.owner(node)).collect();
+        let saves: Vec<Vec<Save>> = (0..tree.nodes.len()).map(|node| builder.saves(node, &owners[node])).collect();
+        let segments = builder.segments(&owners, &saves);
+        let evaluations = builder.evaluations(&owners, &saves, sets);
+        let kept = tree.nodes.iter().map(|node| node.id).collect();
+        Plan { target: target.clone(), members, owners, segments, evaluations, kept, tree }
+    }
+
+    /// Updates still to be made.
+    pub fn steps_to_train(&self) -> u64 {
+        self.segments.iter().map(Segment::steps).sum()
+    }
+
+    /// Updates of all the target's leaves if each were trained from its root on its own.
+    pub fn steps_unshared(&self) -> u64 {
+        self.members.iter().filter(|member| member.is_target).map(|member| member.history.end() - member.history.start()).sum()
+    }
+
+    /// Updates of the whole tree, trained or not.
+    pub fn steps_shared(&self) -> u64 {
+        self.tree.nodes.iter().map(|node| node.step - node.from).sum()
+    }
+
+    pub fn is_done(&self) -> bool {
+        self.segments.is_empty() && self.evaluations.is_empty()
+    }
+}
+
+/// The target's leaves, and their ancestors' as far as they are forked from; ancestors first.
+fn members(target: &Resolved, leaves: &BTreeMap<&LeafKey, &Leaf>) -> Vec<Member> {
+    let mut ancestors: Vec<(LeafKey, u64)> = Vec::new();
+    for leaf in &target.leaves {
+        let mut fork = leaf.fork.as_ref();
+        while let Some(at) = fork {
+            match ancestors.iter_mut().find(|(key, _)| *key == at.parent) {
+                Some((_, step)) if *step >= at.step => break,
+                Some((_, step)) => *step = at.step,
+                None => ancestors.push((at.parent.clone(), at.step)),
+            }
+            fork = leaves.get(&at.parent).and_then(|parent| parent.fork.as_ref());
+        }
+    }
+    let ancestor = |(key, step): (LeafKey, u64)| {
+        let leaf = leaves.get(&key)?;
+        Some(Member { key, history: leaf.history.cut(step), is_target: false, own_from: leaf.own_from() })
+    };
+    let own = |leaf: &Leaf| Member {
+        key: leaf.key.clone(),
+        history: leaf.history.clone(),
+        is_target: true,
+        own_from: leaf.own_from(),
+    };
+    ancestors.into_iter().rev().filter_map(ancestor).chain(target.leaves.iter().map(own)).collect()
+}
+
+struct Builder<'a> {
+    experiments: &'a BTreeMap<Name, Resolved>,
+    existing: &'a Existing,
+    leaves: BTreeMap<&'a LeafKey, &'a Leaf>,
+    members: &'a [Member],
+    tree: &'a Tree,
+}
+
+impl Builder<'_> {
+    /// Members whose own experiment decides over the edge above a node.
+    fn deciding(&self, node: usize) -> Vec<&Member> {
+        let node = &self.tree.nodes[node];
+        let own = node.members.iter().map(|&index| &self.members[index]).filter(|member| member.own_from <= node.from);
+        let own: Vec<&Member> = own.collect();
+        let first = own.first().map(|member| member.key.experiment.clone());
+        own.into_iter().filter(|member| Some(&member.key.experiment) == first.as_ref()).collect()
+    }
+
+    fn owner(&self, node: usize) -> Owner {
+        match self.deciding(node)[..] {
+            [only] => Owner::Leaf(only.key.clone()),
+            [first, ..] => Owner::Shared(first.key.experiment.clone()),
+            [] => Owner::Leaf(self.members[self.tree.nodes[node].members[0]].key.clone()),
+        }
+    }
+
+    /// Why the node itself is kept.
+    fn keep(&self, node: usize) -> Keep {
+        let node = &self.tree.nodes[node];
+        if node.ends.iter().any(|&member| self.members[member].is_target) { Keep::End } else { Keep::Fork }
+    }
+
+    fn saves(&self, node: usize, owner: &Owner) -> Vec<Save> {
+        let at = &self.tree.nodes[node];
+        let rhythm = &self.experiments[owner.experiment()].rhythm;
+        let deciding: Vec<&Leaf> =
+            self.deciding(node).iter().filter_map(|member| self.leaves.get(&member.key).copied()).collect();
+        let steps = save_steps(at.from, at.step, rhythm, &deciding, self.keep(node));
+        let history = &self.members[at.members[0]].history;
+        let ids = history.ids(steps.keys().copied());
+        steps.into_iter().zip(ids).map(|((step, keep), id)| Save { step, id, keep }).collect()
+    }
+
+    fn segments(&self, owners: &[Owner], saves: &[Vec<Save>]) -> Vec<Segment> {
+        let nodes = &self.tree.nodes;
+        // Whether a child's segment starts from the node's checkpoint. Children come after their parents.
+        let mut wanted = vec![false; nodes.len()];
+        let mut segments = Vec::new();
+        for (index, node) in nodes.iter().enumerate().rev() {
+            let ends_here = node.ends.iter().any(|&member| self.members[member].is_target);
+            let end_missing = ends_here && !self.existing.checkpoints.contains_key(&node.id);
+            let start_missing = wanted[index] && !self.existing.has_tensors(node.id);
+            if !end_missing && !start_missing {
+                continue;
+            }
+            let reached = saves[index].iter().rposition(|save| save.step < node.step && self.existing.has_tensors(save.id));
+            let (from, start) = match (reached, node.parent) {
+                (Some(save), _) => (saves[index][save].step, Some(saves[index][save].id)),
+                (None, Some(parent)) => {
+                    wanted[parent] = true;
+                    (node.from, Some(nodes[parent].id))
+                }
+                (None, None) => (node.from, None),
+            };
+            let why = self.why(index, end_missing, reached.is_some());
+            segments.push(self.segment(index, owners[index].clone(), &saves[index], from, start, why));
+        }
+        segments.reverse();
+        segments
+    }
+
+    fn why(&self, node: usize, end_missing: bool, resumed: bool) -> String {
+        let node = &self.tree.nodes[node];
+        let known = self.existing.checkpoints.contains_key(&node.id);
+        let reason = match (end_missing, known) {
+            (true, _) => "its end does not exist yet",
+            (false, true) => "its tensors were thinned out and leaves start from it",
+            (false, false) => "leaves start from its end, which does not exist yet",
+        };
+        if resumed { format!("{reason}; goes on from the last checkpoint") } else { reason.into() }
+    }
+
+    fn segment(&self, index: usize, owner: Owner, saves: &[Save], from: u64, start: Option<Id>, why: String) -> Segment {
+        let node = &self.tree.nodes[index];
+        let rhythm = &self.experiments[owner.experiment()].rhythm;
+        let is_end = node.ends.iter().any(|&member| self.members[member].key.experiment == *owner.experiment());
+        Segment {
+            node: index,
+            history: self.members[node.members[0]].history.cut(node.step),
+            from,
+            start,
+            saves: saves.iter().filter(|save| save.step > from).copied().collect(),
+            evaluate: evaluation_steps(from, node.step, rhythm, is_end),
+            log_every: rhythm.log_every,
+            why,
+            leaves: node
+                .members
+                .iter()
+                .map(|&member| &self.members[member])
+                .filter(|m| m.is_target)
+                .map(|m| m.key.clone())
+                .collect(),
+            owner,
+        }
+    }
+
+    /// Checkpoints that exist, should have been evaluated, and have not been.
+    fn evaluations(
+        &self,
+        owners: &[Owner],
+        saves: &[Vec<Save>],
+        sets: &BTreeMap<Name, Vec<(Name, String)>>,
+    ) -> Vec<MissingEvaluation> {
+        let mut missing = Vec::new();
+        for (index, node) in self.tree.nodes.iter().enumerate() {
+            let experiment = owners[index].experiment();
+            let rhythm = &self.experiments[experiment].rhythm;
+            let is_end = node.ends.iter().any(|&member| self.members[member].key.experiment == *experiment);
+            let due = evaluation_steps(node.from, node.step, rhythm, is_end);
+            for save in saves[index].iter().filter(|save| due.contains(&save.step) && self.existing.has_tensors(save.id)) {
+                for (set, digest) in sets.get(experiment).into_iter().flatten() {
+                    if !self.existing.evaluations.contains(&(save.id, digest.clone())) {
+                        missing.push(MissingEvaluation {
+                            experiment: experiment.clone(),
+                            id: save.id,
+                            step: save.step,
+                            set: set.clone(),
+                        });
+                    }
+                }
+            }
+        }
+        missing
+    }
+}

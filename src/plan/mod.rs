@@ -1,0 +1,9 @@
+//! What is left to do: segments to train, parents first, and evaluations to make.
+//!
+//! Pure: a lineage and a list of what exists go in, a [`Plan`] comes out.
+
+mod build;
+mod steps;
+
+pub use build::{Existing, Member, MissingEvaluation, Owner, Plan, Segment};
+pub use steps::{Keep, Save};

@@ -1,0 +1,68 @@
+//! At which steps of a segment checkpoints are saved and evaluations made.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::history::Id;
+use crate::lineage::{Leaf, Rhythm};
+
+/// Why a checkpoint is kept, weakest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Keep {
+    /// One of the last few, against crashes.
+    Rolling,
+    /// Settings change here.
+    StageStart,
+    /// Named by `keep`.
+    Declared,
+    /// Leaves part here, or an experiment forks.
+    Fork,
+    /// A leaf ends here.
+    End,
+}
+
+impl Keep {
+    pub fn name(self) -> &'static str {
+        match self {
+            Keep::Rolling => "rolling",
+            Keep::StageStart => "stage start",
+            Keep::Declared => "declared",
+            Keep::Fork => "fork",
+            Keep::End => "end",
+        }
+    }
+}
+
+/// A checkpoint to save on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Save {
+    pub step: u64,
+    pub id: Id,
+    pub keep: Keep,
+}
+
+/// Steps in (from, to] at which checkpoints are saved, with the strongest reason for each.
+pub fn save_steps(from: u64, to: u64, rhythm: &Rhythm, leaves: &[&Leaf], end: Keep) -> BTreeMap<u64, Keep> {
+    let mut steps = BTreeMap::new();
+    let mut add = |step: u64, keep: Keep| {
+        if step > from && step <= to {
+            let reason = steps.entry(step).or_insert(keep);
+            *reason = keep.max(*reason);
+        }
+    };
+    multiples(from, to, rhythm.save_every).for_each(|step| add(step, Keep::Rolling));
+    rhythm.keep.iter().for_each(|&step| add(step, Keep::Declared));
+    leaves.iter().flat_map(|leaf| &leaf.stages).for_each(|stage| add(stage.from, Keep::StageStart));
+    add(to, end);
+    steps
+}
+
+/// Steps in (from, to] at which evaluations are made: every `evaluate_every`, and where a leaf ends.
+pub fn evaluation_steps(from: u64, to: u64, rhythm: &Rhythm, is_end: bool) -> BTreeSet<u64> {
+    multiples(from, to, rhythm.evaluate_every).chain(is_end.then_some(to)).collect()
+}
+
+/// Multiples of `every` in (from, to].
+fn multiples(from: u64, to: u64, every: u64) -> impl Iterator<Item = u64> {
+    let every = every.max(1);
+    (from / every + 1..=to / every).map(move |n| n * every)
+}

@@ -1,0 +1,111 @@
+//! Every change of the disk, behind a seam, so that tests can make the n-th one fail.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+/// Changes to the disk. Reading needs no seam.
+pub trait Disk: Send + Sync {
+    /// Makes a folder and those above it.
+    fn create_folder(&self, path: &Path) -> io::Result<()>;
+    /// Writes a new file and waits until it has reached the disk.
+    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
+    /// Adds to the end of a file, without waiting for the disk.
+    fn append(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
+    /// Renames, and waits until the new name has reached the disk. Fails where a non-empty folder has the new name.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a folder and all in it.
+    fn remove_folder(&self, path: &Path) -> io::Result<()>;
+}
+
+/// The file system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealDisk;
+
+impl Disk for RealDisk {
+    fn create_folder(&self, path: &Path) -> io::Result<()> {
+        fs::create_dir_all(path)
+    }
+
+    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        // A link planted under this name is not followed: the name must be new.
+        let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    }
+
+    fn append(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        OpenOptions::new().append(true).create(true).open(path)?.write_all(bytes)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        sync_folder(from)?;
+        fs::rename(from, to)?;
+        to.parent().map_or(Ok(()), sync_folder)
+    }
+
+    fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        fs::remove_dir_all(path)
+    }
+}
+
+/// A rename and a new file are safe only once their folder has reached the disk. A file syncs itself.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    if path.is_dir() { File::open(path)?.sync_all() } else { Ok(()) }
+}
+
+/// A disk whose n-th change fails, and every one after it: for tests. A failing write leaves half of its bytes behind.
+#[derive(Debug)]
+pub struct FailingDisk {
+    left: AtomicI64,
+}
+
+impl FailingDisk {
+    /// Lets `changes` through and fails from then on.
+    pub fn after(changes: i64) -> FailingDisk {
+        FailingDisk { left: AtomicI64::new(changes) }
+    }
+
+    /// Whether a change has failed.
+    pub fn has_failed(&self) -> bool {
+        self.left.load(Ordering::SeqCst) < 0
+    }
+
+    fn allowed(&self) -> io::Result<()> {
+        match self.left.fetch_sub(1, Ordering::SeqCst) > 0 {
+            true => Ok(()),
+            false => Err(io::Error::new(io::ErrorKind::StorageFull, "no space left on the test's disk")),
+        }
+    }
+}
+
+impl Disk for FailingDisk {
+    fn create_folder(&self, path: &Path) -> io::Result<()> {
+        self.allowed().and_then(|()| RealDisk.create_folder(path))
+    }
+
+    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.allowed().or_else(|error| {
+            RealDisk.write(path, &bytes[..bytes.len() / 2])?;
+            Err(error)
+        })?;
+        RealDisk.write(path, bytes)
+    }
+
+    fn append(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.allowed().or_else(|error| {
+            RealDisk.append(path, &bytes[..bytes.len() / 2])?;
+            Err(error)
+        })?;
+        RealDisk.append(path, bytes)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.allowed().and_then(|()| RealDisk.rename(from, to))
+    }
+
+    fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        self.allowed().and_then(|()| RealDisk.remove_folder(path))
+    }
+}

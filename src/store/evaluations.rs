@@ -1,0 +1,19 @@
+//! Evaluation records: one file each, never changed.
+
+use super::checkpoint::json;
+use super::{Store, StoreError};
+use crate::record::Evaluation;
+use crate::spec::Name;
+
+impl Store {
+    /// Saves an evaluation under its key; one that is there already stays.
+    pub fn save_evaluation(&self, experiment: &Name, evaluation: &Evaluation) -> Result<(), StoreError> {
+        let folder = self.run_folder(experiment).join("evaluations");
+        let target = folder.join(format!("{}.json", evaluation.key()));
+        if target.exists() {
+            return Ok(());
+        }
+        self.disk.create_folder(&folder).map_err(|error| self.io(&folder, error))?;
+        self.replace(&target, &json(evaluation))
+    }
+}

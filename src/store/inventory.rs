@@ -1,0 +1,102 @@
+//! What exists under `runs/`: every checkpoint of every experiment by its name, and every evaluation.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use walkdir::{DirEntry, WalkDir};
+
+use super::{Store, StoreError};
+use crate::history::Id;
+use crate::record::{Evaluation, Manifest};
+
+/// A checkpoint on disk, as its manifest claims it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    pub path: PathBuf,
+    pub manifest: Manifest,
+    /// False where the tensors have been thinned out.
+    pub has_tensors: bool,
+}
+
+/// All of `runs/`, by what things are and not by where they lie.
+#[derive(Debug, Default)]
+pub struct Inventory {
+    pub checkpoints: BTreeMap<Id, Found>,
+    pub evaluations: Vec<Evaluation>,
+    /// What could not be read, for people to see; never used.
+    pub damaged: Vec<(PathBuf, String)>,
+}
+
+impl Store {
+    /// Reads all manifests. Digests are checked when a checkpoint is used.
+    pub fn inventory(&self) -> Inventory {
+        let mut inventory = Inventory::default();
+        let walk = WalkDir::new(&self.root).min_depth(1).max_depth(6).sort_by_file_name();
+        for entry in walk.into_iter().filter_entry(is_data).filter_map(Result::ok) {
+            if entry.file_type().is_dir() && is_checkpoint(&entry) {
+                self.note_checkpoint(&mut inventory, entry.path());
+            } else if entry.file_type().is_file() && in_folder(entry.path(), "evaluations") {
+                match self.read_json::<Evaluation>(entry.path()) {
+                    Ok(evaluation) => inventory.evaluations.push(evaluation),
+                    Err(error) => inventory.damaged.push((entry.path().into(), error.to_string())),
+                }
+            }
+        }
+        inventory
+    }
+
+    fn note_checkpoint(&self, inventory: &mut Inventory, path: &Path) {
+        let manifest = match self.read_manifest(path) {
+            Ok(manifest) => manifest,
+            Err(error) => return inventory.damaged.push((path.into(), error.to_string())),
+        };
+        if path.file_name().is_none_or(|name| name.to_string_lossy() != format!("{}-{}", manifest.step, manifest.id.short())) {
+            let what = "its manifest is another checkpoint's".to_owned();
+            return inventory.damaged.push((path.into(), what));
+        }
+        let has_tensors = path.join("tensors").join("MANIFEST.json").exists();
+        let found = Found { path: path.into(), manifest, has_tensors };
+        let known = inventory.checkpoints.entry(found.manifest.id).or_insert_with(|| found.clone());
+        if found.has_tensors && !known.has_tensors {
+            *known = found;
+        }
+    }
+
+    /// The checkpoints from the root's first segment down to this one.
+    pub fn ancestry<'a>(&self, inventory: &'a Inventory, id: Id) -> Result<Vec<&'a Found>, StoreError> {
+        let mut line = Vec::new();
+        let mut next = Some(id);
+        while let Some(id) = next {
+            let found = inventory
+                .checkpoints
+                .get(&id)
+                .ok_or_else(|| self.damaged(&self.root, format!("the checkpoint {} is missing", id.short())))?;
+            if line.len() > 1_000_000 {
+                return Err(self.damaged(&found.path, "its ancestry has no end"));
+            }
+            line.push(found);
+            next = found.manifest.parent.as_ref().map(|parent| parent.id);
+        }
+        line.reverse();
+        Ok(line)
+    }
+}
+
+/// Hidden folders are unfinished, and `lost-` and `damaged-` ones are never data. Links are not followed.
+fn is_data(entry: &DirEntry) -> bool {
+    let name = entry.file_name().to_string_lossy();
+    !(name.starts_with('.')
+        || entry.file_type().is_dir() && ["lost-", "damaged-"].iter().any(|prefix| name.starts_with(prefix)))
+}
+
+fn is_checkpoint(entry: &DirEntry) -> bool {
+    let name = entry.file_name().to_string_lossy();
+    let parts = name.split_once('-');
+    parts.is_some_and(|(step, id)| step.bytes().all(|b| b.is_ascii_digit()) && id.len() == 8)
+        && entry.path().join("history.json").exists()
+}
+
+fn in_folder(path: &Path, folder: &str) -> bool {
+    path.parent().and_then(Path::file_name).is_some_and(|name| name == folder)
+        && path.extension().is_some_and(|ending| ending == "json")
+}

@@ -1,0 +1,88 @@
+//! The segment that is being trained: its metrics can be followed while they are written, and what an interrupted attempt
+//! leaves stays, never read as data, until its steps are trained again and agree.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::checkpoint::{METRICS, TIMING};
+use super::{Store, StoreError};
+
+/// The growing metrics of a segment.
+pub struct Live {
+    folder: PathBuf,
+    store: Store,
+}
+
+/// What an interrupted attempt left: rows of metrics that were never saved with a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    pub folder: PathBuf,
+    /// Step at which the attempt began.
+    pub from: u64,
+    pub metrics: Vec<u8>,
+}
+
+impl Store {
+    /// Starts following a segment that begins at `from`. The caller holds the segment's lock, so whatever an earlier attempt
+    /// left here is lost.
+    pub fn live(&self, leaf: &Path, from: u64) -> Result<Live, StoreError> {
+        self.collect_lost(leaf, from)?;
+        let folder = leaf.join(format!(".live-{from}"));
+        self.disk.create_folder(&folder).map_err(|error| self.io(&folder, error))?;
+        Ok(Live { folder, store: self.clone() })
+    }
+
+    fn collect_lost(&self, leaf: &Path, from: u64) -> Result<(), StoreError> {
+        let left = leaf.join(format!(".live-{from}"));
+        if !left.exists() {
+            return Ok(());
+        }
+        if fs::read(left.join(METRICS)).unwrap_or_default().is_empty() {
+            return self.disk.remove_folder(&left).map_err(|error| self.io(&left, error));
+        }
+        let to = (0..).map(|n| leaf.join(format!("lost-{from}-{n}"))).find(|to| !to.exists()).expect("some number is free");
+        self.disk.rename(&left, &to).map_err(|error| self.io(&left, error))
+    }
+
+    /// What interrupted attempts have left in a leaf's folder.
+    pub fn lost(&self, leaf: &Path) -> Vec<Lost> {
+        let entries = fs::read_dir(leaf).into_iter().flatten().filter_map(Result::ok);
+        let parse = |path: PathBuf| {
+            let name = path.file_name()?.to_string_lossy().into_owned();
+            let from = name.strip_prefix("lost-")?.split_once('-')?.0.parse().ok()?;
+            let metrics = fs::read(path.join(METRICS)).unwrap_or_default();
+            Some(Lost { folder: path, from, metrics })
+        };
+        let mut lost: Vec<Lost> = entries.filter_map(|entry| parse(entry.path())).collect();
+        lost.sort_by(|a, b| a.folder.cmp(&b.folder));
+        lost
+    }
+
+    /// Removes what an interrupted attempt left, once its steps have been trained again and agree.
+    pub fn forget(&self, lost: &Lost) -> Result<(), StoreError> {
+        self.disk.remove_folder(&lost.folder).map_err(|error| self.io(&lost.folder, error))
+    }
+}
+
+impl Live {
+    /// Adds lines to the metrics and the timing.
+    pub fn append(&self, metrics: &[u8], timing: &[u8]) -> Result<(), StoreError> {
+        for (name, bytes) in [(METRICS, metrics), (TIMING, timing)] {
+            let path = self.folder.join(name);
+            self.store.disk.append(&path, bytes).map_err(|error| self.store.io(&path, error))?;
+        }
+        Ok(())
+    }
+
+    /// The segment has been saved: nothing is left to follow.
+    pub fn finish(self) -> Result<(), StoreError> {
+        self.store.disk.remove_folder(&self.folder).map_err(|error| self.store.io(&self.folder, error))
+    }
+
+    /// The attempt failed for good: its evidence stays.
+    pub fn keep(self) -> Result<(), StoreError> {
+        let leaf = self.folder.parent().unwrap_or(&self.folder).to_path_buf();
+        let from = self.folder.file_name().and_then(|name| name.to_string_lossy().strip_prefix(".live-")?.parse().ok());
+        self.store.collect_lost(&leaf, from.unwrap_or_default())
+    }
+}

@@ -1,0 +1,92 @@
+//! Everything under `runs/`: layout, atomic checkpoints, inventory, locks.
+//!
+//! A checkpoint is a folder that appears by one rename, after every file in it has reached the disk. It is read only
+//! through its manifest, whose sizes and digests must agree. Nothing complete ever changes.
+
+mod checkpoint;
+mod disk;
+mod evaluations;
+mod inventory;
+mod live;
+mod locks;
+mod run;
+mod safetensors;
+
+pub use self::safetensors::{decode, encode, tensors_digest};
+pub use checkpoint::{Commit, Committed, Segment};
+pub use disk::{Disk, FailingDisk, RealDisk};
+pub use inventory::{Found, Inventory};
+pub use live::{Live, Lost};
+pub use locks::Lock;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::lineage::LeafKey;
+use crate::spec::Name;
+
+/// The folder `runs/`.
+#[derive(Clone)]
+pub struct Store {
+    root: PathBuf,
+    disk: Arc<dyn Disk>,
+}
+
+/// Why the store could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("`{path}`: {source}")]
+    Io { path: String, source: io::Error },
+    /// A file is not what its manifest says.
+    #[error("`{path}` is damaged: {what}")]
+    Damaged { path: String, what: String },
+    /// Written by a newer version of runner.
+    #[error("`{path}` has format {found}, this version reads up to {known}: use a newer runner")]
+    Newer { path: String, found: u32, known: u32 },
+    /// Equal histories under equal numerics gave other tensors.
+    #[error(
+        "`{path}` was trained again with other results (tensors {kept}.. kept, {new}.. new): equal histories must give equal bits"
+    )]
+    Contradiction { path: String, kept: String, new: String },
+}
+
+impl Store {
+    pub fn new(root: impl Into<PathBuf>, disk: Arc<dyn Disk>) -> Store {
+        Store { root: root.into(), disk }
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// `runs/<experiment>`.
+    pub fn run_folder(&self, experiment: &Name) -> PathBuf {
+        self.root.join(experiment.as_str())
+    }
+
+    /// Folder of a leaf's own checkpoints: `<branch>/[seed-<n>/]`.
+    pub fn leaf_folder(&self, leaf: &LeafKey) -> PathBuf {
+        let branch = self.run_folder(&leaf.experiment).join(leaf.branch.as_str());
+        leaf.seed.map_or(branch.clone(), |seed| branch.join(format!("seed-{seed}")))
+    }
+
+    /// Folder of what several leaves of a run share.
+    pub fn shared_folder(&self, experiment: &Name) -> PathBuf {
+        self.run_folder(experiment).join("shared")
+    }
+
+    fn io(&self, path: &Path, source: io::Error) -> StoreError {
+        StoreError::Io { path: self.shown(path), source }
+    }
+
+    fn damaged(&self, path: &Path, what: impl Into<String>) -> StoreError {
+        StoreError::Damaged { path: self.shown(path), what: what.into() }
+    }
+
+    /// The path as people see it: from `runs/` on.
+    pub fn shown(&self, path: &Path) -> String {
+        let parent = self.root.parent().unwrap_or(&self.root);
+        path.strip_prefix(parent).unwrap_or(path).display().to_string()
+    }
+}

@@ -1,0 +1,68 @@
+//! The files of a run beside its checkpoints: the saved experiment and the record.
+
+use std::path::{Path, PathBuf};
+
+use super::checkpoint::json;
+use super::{Store, StoreError};
+use crate::record::RunRecord;
+use crate::spec::Name;
+
+impl Store {
+    /// Writes a file whole or not at all, over what is there.
+    pub(super) fn replace(&self, target: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+        let name = target.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let temporary = target.with_file_name(
+            format!(".tmp-{name}-{}-{:?}", std::process::id(), std::thread::current().id()).replace(['(', ')'], ""),
+        );
+        // Left by an attempt of this very process number that was killed.
+        let _ = std::fs::remove_file(&temporary);
+        self.write(&temporary, bytes)?;
+        self.disk.rename(&temporary, target).map_err(|error| self.io(target, error))
+    }
+
+    pub fn saved_experiment(&self, experiment: &Name) -> PathBuf {
+        self.run_folder(experiment).join(format!("{experiment}.ron"))
+    }
+
+    /// Saves the experiment's text, complete in itself, if it is not there already.
+    pub fn save_experiment(&self, experiment: &Name, text: &str) -> Result<(), StoreError> {
+        let target = self.saved_experiment(experiment);
+        if std::fs::read_to_string(&target).is_ok_and(|saved| saved == text) {
+            return Ok(());
+        }
+        let folder = self.run_folder(experiment);
+        self.disk.create_folder(&folder).map_err(|error| self.io(&folder, error))?;
+        self.replace(&target, text.as_bytes())
+    }
+
+    /// The record of a run, if it has one that can be read.
+    pub fn run_record(&self, experiment: &Name) -> Result<Option<RunRecord>, StoreError> {
+        let path = self.run_folder(experiment).join("record.json");
+        if path.exists() { self.read_json(&path).map(Some) } else { Ok(None) }
+    }
+
+    pub fn save_run_record(&self, experiment: &Name, record: &RunRecord) -> Result<(), StoreError> {
+        let folder = self.run_folder(experiment);
+        self.disk.create_folder(&folder).map_err(|error| self.io(&folder, error))?;
+        self.replace(&folder.join("record.json"), &json(record))
+    }
+
+    /// Names of the experiments that have a folder under `runs/`.
+    pub fn runs(&self) -> Vec<Name> {
+        let entries = std::fs::read_dir(&self.root).into_iter().flatten().filter_map(Result::ok);
+        let folders = entries.filter(|entry| entry.path().is_dir());
+        let mut names: Vec<Name> =
+            folders.filter_map(|entry| Name::try_from(entry.file_name().to_string_lossy().into_owned()).ok()).collect();
+        names.sort();
+        names
+    }
+
+    /// Puts a whole run into `runs/.trash`, where nothing reads it.
+    pub fn trash(&self, experiment: &Name) -> Result<PathBuf, StoreError> {
+        let trash = self.root.join(".trash");
+        self.disk.create_folder(&trash).map_err(|error| self.io(&trash, error))?;
+        let to = (0..).map(|n| trash.join(format!("{experiment}-{n}"))).find(|to| !to.exists()).expect("some number is free");
+        self.disk.rename(&self.run_folder(experiment), &to).map_err(|error| self.io(&to, error))?;
+        Ok(to)
+    }
+}
