@@ -238,6 +238,15 @@ mod tests {
         assert!((-300_000.0..-200_000.0).contains(&error), "{error}");
     }
 
+    /// Eight answers whose figures Casanovo's own tests state for its rule.
+    #[test]
+    fn figures_agree_with_published_ones() {
+        let predicted = ["SPEIK", "SPAEL", "SPAEKL", "ASPEKL", "SPEKL", "SPELQ", "PSEKL", "SPEK"];
+        let all = summary(&predicted.map(|predicted| (predicted, "SPELK", None))).all;
+        assert_eq!(all.peptide_precision, 2.0 / 8.0);
+        assert_eq!((all.residue_recall, all.residue_precision), (26.0 / 40.0, 26.0 / 41.0));
+    }
+
     #[test]
     fn lengths_are_those_of_the_true_residues() {
         let long = "A".repeat(19);
