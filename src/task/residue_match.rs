@@ -94,6 +94,8 @@ mod tests {
             ("PEWTIDEK", "PEGTIDEK", "11011111"),
             ("PEPTIDE", "PEPTIDEK", "11111110"),
             ("PEPT", "PEPTIDEK", "11110000"),
+            // One G too few: the one there is counts once, not from both ends.
+            ("AGK", "AGGK", "1101"),
             ("", "PEK", "000"),
             ("WWWW", "GGGG", "0000"),
             ("[Acetyl]-PEK", "[Acetyl]-PEK", "1111"),
