@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use crate::history::{History, Root};
-use crate::record::{Measured, Numerics, State, Tensors};
-use crate::task::metrics::Summary;
+use crate::record::{Measured, Numerics, Scores, State, Tensors};
 use crate::task::sampler::Sampler;
 use crate::task::spectrum::Spectrum;
 
@@ -20,7 +19,7 @@ pub trait Executor: Sync {
     fn start(&self, start: Start<'_>) -> Result<Box<dyn Trainee>, Failure>;
 
     /// Decodes every spectrum with these weights (raw or averaged) and scores the answers. The target's length is not used.
-    fn evaluate(&self, root: &Root, weights: &Tensors, spectra: &[Spectrum]) -> Result<Summary, Failure>;
+    fn evaluate(&self, root: &Root, weights: &Tensors, spectra: &[Spectrum]) -> Result<Scores, Failure>;
 }
 
 /// Where a segment starts.

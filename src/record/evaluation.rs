@@ -30,6 +30,14 @@ pub struct Evaluation {
     /// Digest of the set's spectra.
     pub set_digest: String,
     pub evaluator: u32,
+    pub scores: Scores,
+}
+
+/// What weights scored on a set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scores {
+    /// Mean cross-entropy of the last supervised pass, nats a token (true tokens and end tokens).
+    pub cross_entropy: f64,
     pub summary: Summary,
 }
 

@@ -7,7 +7,7 @@ mod numerics;
 mod run;
 mod tensors;
 
-pub use evaluation::{Evaluation, Weights};
+pub use evaluation::{Evaluation, Scores, Weights};
 pub use manifest::{FORMAT, FileDigest, Manifest, ParentDigest, TensorsManifest};
 pub use metrics::{Measured, MetricsRow};
 pub use numerics::Numerics;

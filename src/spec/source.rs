@@ -147,7 +147,7 @@ pub fn check_files(files: &[String], digests: &[String], at: &Place, findings: &
 
 /// Reports settings of the preprocessing that are out of range.
 pub fn check_preprocessing(preprocessing: &Preprocessing, at: &Place, findings: &mut Findings) {
-    for (field, message) in preprocessing.faults() {
-        findings.add(&at.field(field), message, "see the defaults in docs/grammar.md");
+    if let Err(message) = preprocessing.check() {
+        findings.add(at, message, "the defaults stand in docs/grammar.md");
     }
 }
