@@ -9,6 +9,7 @@ pub mod lineage;
 pub mod load;
 pub mod plan;
 pub mod record;
+pub mod report;
 pub mod spec;
 pub mod store;
 pub mod task;
