@@ -3,6 +3,7 @@
 //! Read [`history`] first: a checkpoint is named by the settings of every step that led to it, and everything else follows.
 //! The other modules lie along the way of the data: see ARCHITECTURE.md.
 
+pub mod command;
 pub mod execute;
 pub mod history;
 pub mod lineage;
