@@ -20,7 +20,7 @@ use crate::history::Id;
 use crate::plan::{Material, Plan};
 use crate::record::{Attempt, FORMAT, Numerics, RunRecord, Status};
 use crate::spec::Name;
-use crate::store::{Inventory, Store};
+use crate::store::Store;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -301,9 +301,4 @@ pub fn run_with(
     let ready = context.ready(experiment).map_err(text)?;
     let work = Work { context: &context, ready: &ready, executor, jobs, stop, events };
     work.carry_out().map_err(text)
-}
-
-/// Used by the end table and by `compare`.
-pub(crate) fn reread(context: &Context) -> Inventory {
-    context.store.inventory()
 }
