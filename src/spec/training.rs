@@ -51,6 +51,7 @@ fn default_ema() -> Option<f64> {
 
 /// The optimizer and its hyper-parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum Optimizer {
     /// Adam with decoupled weight decay (Loshchilov and Hutter, 2019).
     #[serde(rename = "AdamW")]
@@ -95,6 +96,7 @@ impl Default for Optimizer {
 
 /// The learning rate as a function of the absolute step. `horizon` and `warm_up` are steps, never scaled by a clock.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum Rate {
     /// The same rate at every step.
     Constant { rate: f64 },
