@@ -8,3 +8,5 @@ pub mod history;
 pub mod record;
 pub mod spec;
 pub mod task;
+#[cfg(feature = "train")]
+pub mod train;
