@@ -14,3 +14,5 @@ pub mod report;
 pub mod spec;
 pub mod store;
 pub mod task;
+#[cfg(feature = "train")]
+pub mod train;
