@@ -21,8 +21,8 @@ pub use self::device::{Backend, Choice, Place};
 
 use crate::execute::{Executor, Failure, Start, Trainee};
 use crate::history::Root;
-use crate::record::{Numerics, Tensors};
-use crate::task::metrics::Summary;
+use crate::record::{Numerics, Scores, Tensors};
+use crate::task::metrics::{Answer, Counts, Summary};
 use crate::task::sampler::Sampler;
 use crate::task::spectrum::Spectrum;
 
@@ -57,13 +57,24 @@ impl Executor for Burn {
         Ok(Box::new(trainee::Training::start(start, &self.place)?))
     }
 
-    fn evaluate(&self, root: &Root, weights: &Tensors, spectra: &[Spectrum]) -> Result<Summary, Failure> {
+    fn evaluate(&self, root: &Root, weights: &Tensors, spectra: &[Spectrum]) -> Result<Scores, Failure> {
         let answers = self.answers(root, weights, spectra)?;
-        Ok(summarize(spectra, &answers))
+        Ok(Scores { cross_entropy: answers.cross_entropy, summary: summarize(root, spectra, &answers) })
     }
 }
 
 /// Scores answers against their spectra.
-fn summarize(spectra: &[Spectrum], _answers: &Answers) -> Summary {
-    Summary { spectra: spectra.len() }
+fn summarize(root: &Root, spectra: &[Spectrum], answers: &Answers) -> Summary {
+    let vocabulary = root.vocabulary();
+    let mut counts = Counts::default();
+    for (spectrum, decoded) in spectra.iter().zip(&answers.decoded) {
+        let answer = Answer {
+            predicted: &decoded.tokens,
+            truth: &spectrum.peptide,
+            neutral_mass: spectrum.neutral_mass(),
+            score: Some(decoded.score),
+        };
+        counts.add(&vocabulary, answer);
+    }
+    counts.summary()
 }
