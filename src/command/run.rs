@@ -242,7 +242,7 @@ struct Attempts {
 impl Attempts {
     /// Adds the attempt to a run's record, or brings it up to date. Under a lock: several runners may share a run.
     fn write(&self, store: &Store, name: &Name) -> Result<(), Fault> {
-        let lock_name = format!("record-{name}.lock");
+        let lock_name = format!("record-{name}");
         let _lock = loop {
             match store.lock(&lock_name)? {
                 Some(lock) => break lock,

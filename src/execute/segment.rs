@@ -46,7 +46,7 @@ impl Job<'_> {
     pub(super) fn train(&self, index: usize, shared: &Shared) -> Result<End, Trouble> {
         let segment = &self.plan.segments[index];
         let folder = self.folder(&segment.owner);
-        let lock_name = format!("{}.lock", segment.end().short());
+        let lock_name = segment.end().short();
         let mut told = false;
         let _lock = loop {
             if let Some(lock) = self.store.lock(&lock_name).map_err(Trouble::Store)? {
@@ -72,7 +72,7 @@ impl Job<'_> {
         }
         let trainee =
             self.executor.start(Start { history: &segment.history, step: from, state, sampler }).map_err(Trouble::Failed)?;
-        let live = self.store.live(&folder, from).map_err(Trouble::Store)?;
+        let live = self.store.live(&folder, from, &lock_name).map_err(Trouble::Store)?;
         self.events.on(Event::Started { segment, index, from });
         let parent = start.map(|found| parent_of(&found));
         let training = Training {
@@ -88,9 +88,11 @@ impl Job<'_> {
             began: Instant::now(),
             flushed: Instant::now(),
             flushed_step: from,
+            from,
             step: from,
+            live,
         };
-        training.work(trainee, live)
+        training.work(trainee)
     }
 
     fn folder(&self, owner: &Owner) -> PathBuf {
@@ -164,26 +166,29 @@ struct Training<'a> {
     began: Instant,
     flushed: Instant,
     flushed_step: u64,
+    /// Step at which this attempt began.
+    from: u64,
     /// Updates behind the state.
     step: u64,
+    live: Live,
 }
 
 impl Training<'_> {
-    fn work(mut self, mut trainee: Box<dyn Trainee>, live: Live) -> Result<End, Trouble> {
-        let ended = self.steps(&mut *trainee, &live);
+    fn work(mut self, mut trainee: Box<dyn Trainee>) -> Result<End, Trouble> {
+        let ended = self.steps(&mut *trainee);
         match &ended {
-            Ok(_) => live.finish().map_err(Trouble::Store)?,
+            Ok(_) => self.live.finish().map_err(Trouble::Store)?,
             Err(trouble) => {
                 // The evidence stays; that the disk may be full must not hide the first trouble.
-                let _ = self.flush(&live);
+                let _ = self.flush();
                 let failed = matches!(trouble, Trouble::Failed(_)).then(|| trouble.to_string());
-                let _ = live.keep(failed.as_deref());
+                let _ = self.live.keep(failed.as_deref());
             }
         }
         ended
     }
 
-    fn steps(&mut self, trainee: &mut dyn Trainee, live: &Live) -> Result<End, Trouble> {
+    fn steps(&mut self, trainee: &mut dyn Trainee) -> Result<End, Trouble> {
         while self.step < self.segment.to() {
             let read = self.is_logged(self.step);
             let stepped = trainee.step(read, self.job.stop).map_err(Trouble::Failed)?;
@@ -200,7 +205,7 @@ impl Training<'_> {
             self.step += 1;
             self.shared.steps.fetch_add(1, Ordering::Relaxed);
             if self.flushed.elapsed() > FLUSH {
-                self.flush(live)?;
+                self.flush()?;
             }
             let save = self.segment.save_at(self.step).is_some();
             let evaluate = self.segment.evaluate.contains(&self.step);
@@ -235,7 +240,7 @@ impl Training<'_> {
     }
 
     /// Adds a line of timing and writes what can be followed live.
-    fn flush(&mut self, live: &Live) -> Result<(), Trouble> {
+    fn flush(&mut self) -> Result<(), Trouble> {
         let steps = (self.step - self.flushed_step).max(1);
         let timing = Timing {
             step: self.step,
@@ -247,7 +252,7 @@ impl Training<'_> {
         line.push(b'\n');
         self.piece.timing.extend(&line);
         self.unwritten.timing.extend(&line);
-        live.append(&self.unwritten.metrics, &self.unwritten.timing).map_err(Trouble::Store)?;
+        self.live.append(&self.unwritten.metrics, &self.unwritten.timing).map_err(Trouble::Store)?;
         self.unwritten = Unwritten::default();
         (self.flushed, self.flushed_step) = (Instant::now(), self.step);
         Ok(())
@@ -265,6 +270,8 @@ impl Training<'_> {
         let committed = self.job.store.commit(&self.folder, &segment, state).map_err(Trouble::Store)?;
         self.piece = Piece { parent: Some(parent_of(&committed.found)), ..Piece::default() };
         self.shared.note(committed.found);
+        self.live.saved(self.step).map_err(Trouble::Store)?;
+        self.unwritten = Unwritten::default();
         self.job.events.on(Event::Saved { segment: self.segment, step: self.step });
         self.compare_lost()
     }
@@ -274,7 +281,7 @@ impl Training<'_> {
         for lost in self.job.store.lost(&self.folder) {
             let rows = complete_rows(&lost);
             let Some(last) = rows.keys().next_back() else { continue };
-            let covered = rows.keys().next() >= self.rows.keys().next() && *last < self.step;
+            let covered = lost.from >= self.from && *last < self.step;
             if !covered || lost.has_failed {
                 continue;
             }

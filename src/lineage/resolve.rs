@@ -367,7 +367,7 @@ impl File<'_> {
                 let at = Place::root().field("stages").index(stage).field(field);
                 let message = format!("the clock {clock:?} gives `{field}` {value} of `{name}` ({at}) no whole step");
                 let help =
-                    format!("choose a divisor that fits all its steps, such as {}", fitting_divisor(&known.value, clock.0));
+                    format!("choose a divisor that fits all its steps, such as {}", fitting_divisor(&known.value, clock));
                 self.fault(faults, &Place::root().field("clock"), message, help);
                 None
             }
@@ -696,10 +696,12 @@ fn what_exists(written: &str, known: &[String], folder: &str) -> String {
     }
 }
 
-/// The greatest divisor that gives every step of a curriculum a whole step.
-fn fitting_divisor(curriculum: &Curriculum, multiply: u64) -> u64 {
+/// The greatest divisor, no greater than the written one, that gives every step of a curriculum a whole step.
+fn fitting_divisor(curriculum: &Curriculum, (multiply, divide): (u64, u64)) -> u64 {
     let steps = curriculum.stages.iter().flat_map(|stage| [stage.from, stage.ramp]);
-    steps.map(|step| step.saturating_mul(multiply)).fold(0, gcd).max(1)
+    let common = steps.map(|step| step.saturating_mul(multiply)).fold(0, gcd);
+    // Only the common part of the steps can be divided out, so the search is over divisors of it.
+    (1..=divide.min(common)).rev().take(1_000_000).find(|divisor| common.is_multiple_of(*divisor)).unwrap_or(1)
 }
 
 fn gcd(a: u64, b: u64) -> u64 {

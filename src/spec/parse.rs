@@ -68,6 +68,12 @@ fn explain(error: &ron::Error) -> (String, Option<String>) {
     use ron::Error;
     let outer = |outer: &Option<String>| outer.as_ref().map_or(String::new(), |outer| format!(" of `{outer}`"));
     match error {
+        Error::NoSuchStructField { found, outer: Some(of), .. }
+            if of == "Experiment" && ["model", "data", "training", "seed"].contains(&found.as_str()) =>
+        {
+            let help = "a root writes it inside `Scratch(..)` or `Imported(..)`; a fork has its parent's";
+            (format!("`{found}` is no field of `Experiment`"), Some(help.into()))
+        }
         Error::NoSuchStructField { expected, found, outer: of } => {
             (format!("`{found}` is no field{}", outer(of)), Some(suggest(found, expected, "the fields are")))
         }

@@ -10,9 +10,13 @@ use super::{Store, StoreError};
 /// Why an attempt failed for good, beside what it measured.
 const FAILURE: &str = "failure.json";
 
-/// The growing metrics of a segment.
+/// Folders of what is being trained, before their step and the name of their lock.
+const LIVE: &str = ".live-";
+
+/// The growing metrics of a segment since its last checkpoint.
 pub struct Live {
     folder: PathBuf,
+    name: String,
     store: Store,
 }
 
@@ -28,25 +32,34 @@ pub struct Lost {
 }
 
 impl Store {
-    /// Starts following a segment that begins at `from`. The caller holds the segment's lock, so whatever an earlier attempt
-    /// left here is lost.
-    pub fn live(&self, leaf: &Path, from: u64) -> Result<Live, StoreError> {
-        self.collect_lost(leaf, from)?;
-        let folder = leaf.join(format!(".live-{from}"));
+    /// Starts following a piece of training that begins at `from`. `name` is that of the lock the caller holds; whatever an
+    /// attempt that is not alive any more left here is lost.
+    pub fn live(&self, leaf: &Path, from: u64, name: &str) -> Result<Live, StoreError> {
+        self.collect_lost(leaf, name)?;
+        let folder = leaf.join(format!("{LIVE}{from}-{name}"));
         self.disk.create_folder(&folder).map_err(|error| self.io(&folder, error))?;
-        Ok(Live { folder, store: self.clone() })
+        Ok(Live { folder, name: name.into(), store: self.clone() })
     }
 
-    fn collect_lost(&self, leaf: &Path, from: u64) -> Result<(), StoreError> {
-        let left = leaf.join(format!(".live-{from}"));
-        if !left.exists() {
-            return Ok(());
+    /// Renames what dead attempts left. An attempt is dead if its lock is the caller's, or nobody's.
+    fn collect_lost(&self, leaf: &Path, held: &str) -> Result<(), StoreError> {
+        let entries = fs::read_dir(leaf).into_iter().flatten().filter_map(Result::ok);
+        for left in entries.map(|entry| entry.path()) {
+            let name = left.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            let Some((from, owner)) = name.strip_prefix(LIVE).and_then(|rest| rest.split_once('-')) else { continue };
+            if owner == held || self.lock(owner)?.is_some() {
+                self.lose(leaf, &left, from)?;
+            }
         }
+        Ok(())
+    }
+
+    fn lose(&self, leaf: &Path, left: &Path, from: &str) -> Result<(), StoreError> {
         if fs::read(left.join(METRICS)).unwrap_or_default().is_empty() && !left.join(FAILURE).exists() {
-            return self.disk.remove_folder(&left).map_err(|error| self.io(&left, error));
+            return self.disk.remove_folder(left).map_err(|error| self.io(left, error));
         }
         let to = (0..).map(|n| leaf.join(format!("lost-{from}-{n}"))).find(|to| !to.exists()).expect("some number is free");
-        self.disk.rename(&left, &to).map_err(|error| self.io(&left, error))
+        self.disk.rename(left, &to).map_err(|error| self.io(left, error))
     }
 
     /// What interrupted attempts have left in a leaf's folder.
@@ -80,7 +93,15 @@ impl Live {
         Ok(())
     }
 
-    /// The segment has been saved: nothing is left to follow.
+    /// Everything so far has been saved with a checkpoint: what can be followed begins anew at this step.
+    pub fn saved(&mut self, step: u64) -> Result<(), StoreError> {
+        let next = self.folder.with_file_name(format!("{LIVE}{step}-{}", self.name));
+        self.store.disk.create_folder(&next).map_err(|error| self.store.io(&next, error))?;
+        let before = std::mem::replace(&mut self.folder, next);
+        self.store.disk.remove_folder(&before).map_err(|error| self.store.io(&before, error))
+    }
+
+    /// Nothing is left to follow.
     pub fn finish(self) -> Result<(), StoreError> {
         self.store.disk.remove_folder(&self.folder).map_err(|error| self.store.io(&self.folder, error))
     }
@@ -92,7 +113,6 @@ impl Live {
             self.store.write(&self.folder.join(FAILURE), &super::checkpoint::json(&record))?;
         }
         let leaf = self.folder.parent().unwrap_or(&self.folder).to_path_buf();
-        let from = self.folder.file_name().and_then(|name| name.to_string_lossy().strip_prefix(".live-")?.parse().ok());
-        self.store.collect_lost(&leaf, from.unwrap_or_default())
+        self.store.collect_lost(&leaf, &self.name)
     }
 }

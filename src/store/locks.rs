@@ -28,7 +28,7 @@ impl Store {
     fn lock_path(&self, name: &str) -> Result<PathBuf, StoreError> {
         let folder = self.root.join(".locks");
         self.disk.create_folder(&folder).map_err(|error| self.io(&folder, error))?;
-        Ok(folder.join(name))
+        Ok(folder.join(format!("{name}.lock")))
     }
 
     /// Whether locks keep a second holder out here.

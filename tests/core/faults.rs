@@ -1,0 +1,100 @@
+//! Disks that fail, losses that are not finite, panics, damaged files: nothing good is lost, nothing bad is used.
+
+use std::fs;
+use std::sync::Arc;
+
+use runner::execute::{Fake, Fault};
+use runner::store::FailingDisk;
+
+use crate::world::{World, undisturbed};
+
+#[test]
+fn every_change_of_the_disk_fails_once() {
+    let expected = undisturbed();
+    let mut runs = 0;
+    for n in 0.. {
+        let world = World::new();
+        let disk = Arc::new(FailingDisk::after(n));
+        let outcome = world.run_on("leaves", &Fake::default(), disk.clone(), 1, &|| false);
+        if !disk.has_failed() {
+            break;
+        }
+        runs += 1;
+        let failed = outcome.map_or(true, |outcome| !outcome.failures.is_empty());
+        assert!(failed, "change {n} failed and nobody noticed");
+        let inventory = world.store().inventory();
+        assert!(inventory.damaged.is_empty(), "change {n}: {:?}", inventory.damaged);
+        inventory.checkpoints.values().for_each(|found| world.store().verify(found).unwrap());
+        let outcome = world.run("leaves", &Fake::default()).unwrap();
+        assert!(outcome.failures.is_empty(), "after change {n}: {:?}", outcome.failures);
+        assert_eq!(world.result(), expected, "after change {n}");
+    }
+    println!("{runs} changes of the disk, each failed once: 0 bad");
+    assert!(runs > 300, "only {runs} changes were made");
+}
+
+#[test]
+fn a_loss_that_is_not_finite_stops_its_leaf_alone() {
+    let world = World::new();
+    let fake = Fake { faults: vec![Fault::NotFinite { seed: 1, step: 17 }], ..Fake::default() };
+    let outcome = world.run("leaves", &fake).unwrap();
+    assert_eq!(outcome.failures.len(), 3, "the three branches of seed 1: {:?}", outcome.failures);
+    assert!(outcome.failures[0].contains("leaves/late#1: `Spectrum` is NaN at step 17"), "{:?}", outcome.failures);
+    let ends = world.store().inventory().checkpoints.values().filter(|found| found.manifest.step == 30).count();
+    assert_eq!(ends, 3, "the branches of seed 2 go on");
+    let evidence = world.named("lost-");
+    assert_eq!(evidence.len(), 3);
+    assert!(fs::read_to_string(evidence[0].join("failure.json")).unwrap().contains("step 17"));
+    // The cause is mended: the leaves go on from the last good checkpoint, and the evidence stays.
+    assert!(world.run("leaves", &Fake::default()).unwrap().failures.is_empty());
+    assert_eq!(world.result(), undisturbed());
+    assert_eq!(world.named("lost-").len(), 3);
+}
+
+#[test]
+fn a_panic_in_one_leaf_leaves_the_others_alone() {
+    let world = World::new();
+    let fake = Fake { faults: vec![Fault::Panic { seed: 2, step: 25 }], ..Fake::default() };
+    let outcome = world.run("leaves", &fake).unwrap();
+    assert_eq!(outcome.failures.len(), 3);
+    assert!(outcome.failures[0].contains("planted at step 25"), "{:?}", outcome.failures);
+    assert!(world.run("leaves", &Fake::default()).unwrap().failures.is_empty());
+    assert_eq!(world.result(), undisturbed());
+    assert!(world.named(".live-").is_empty(), "what the panicked attempts left was taken for running");
+    assert!(world.named("lost-").is_empty(), "trained again and equal, it is forgotten");
+}
+
+#[test]
+fn a_damaged_start_is_put_aside_and_the_one_before_it_used() {
+    let expected = undisturbed();
+    let world = World::new();
+    world.write("experiments/leaves.ron", &crate::world::LEAVES.replace("max_step: 30", "max_step: 20"));
+    world.run("leaves", &Fake::default()).unwrap();
+    let tensors = world.named("model.safetensors");
+    let last = tensors.iter().find(|path| path.to_string_lossy().contains("late/seed-1/20-")).unwrap();
+    let mut bytes = fs::read(last).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(last, bytes).unwrap();
+    world.write("experiments/leaves.ron", crate::world::LEAVES);
+    let outcome = world.run("leaves", &Fake::default()).unwrap();
+    assert!(outcome.failures.is_empty(), "{:?}", outcome.failures);
+    assert_eq!(world.named("damaged-").len(), 1);
+    let ends = |result: &std::collections::BTreeMap<String, Vec<u8>>| -> Vec<(String, Vec<u8>)> {
+        result.iter().filter(|(name, _)| name.contains("@30")).map(|(name, bytes)| (name.clone(), bytes.clone())).collect()
+    };
+    assert_eq!(ends(&world.result()), ends(&expected));
+}
+
+#[test]
+fn other_results_for_an_equal_history_raise_an_alarm() {
+    let world = World::new();
+    world.write(
+        "experiments/trunk.ron",
+        &crate::world::TRUNK.replace("max_step: 20", "max_step: 60").replace("evaluate_every: 10", "evaluate_every: 60"),
+    );
+    world.run("trunk", &Fake::default()).unwrap();
+    world.write("experiments/odd.ron", "(parent: Checkpoint(\"trunk@20\"), curriculum: Inherit, seeds: [7], max_step: 22)");
+    // To start from 20, whose tensors were thinned out, its steps are trained again, now by a machine that errs.
+    let outcome = world.run("odd", &Fake { drift: 1, ..Fake::default() }).unwrap();
+    assert!(outcome.failures.iter().any(|failure| failure.contains("equal histories must give equal bits")), "{outcome:?}");
+}

@@ -1,0 +1,8 @@
+//! The core end to end with a fake executor: plan, run, crash, resume, extend, share, edit, in milliseconds each.
+
+mod edits;
+mod faults;
+mod house;
+mod messages;
+mod resume;
+mod world;

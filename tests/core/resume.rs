@@ -1,0 +1,126 @@
+//! Whatever cuts a run had, its result is the same bytes.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use runner::execute::Fake;
+use runner::store::RealDisk;
+
+use crate::world::{ALL, LEAVES, TRUNK, World, undisturbed};
+
+#[test]
+fn a_finished_run_has_nothing_to_do() {
+    let world = World::new();
+    let fake = Fake::default();
+    world.run("leaves", &fake).unwrap();
+    let before = fake.steps.load(Ordering::Relaxed);
+    let again = world.run("leaves", &fake).unwrap();
+    assert_eq!((again.steps_trained, fake.steps.load(Ordering::Relaxed)), (0, before));
+    assert!(world.store().run_record(&"leaves".try_into().unwrap()).unwrap().is_some());
+}
+
+#[test]
+fn stopping_anywhere_changes_nothing() {
+    let expected = undisturbed();
+    let mut questions = 0;
+    loop {
+        let world = World::new();
+        let interrupted = world.run_interrupted("leaves", questions).interrupted;
+        world.run("leaves", &Fake::default()).unwrap();
+        assert_eq!(world.result(), expected, "stopped after {questions} questions");
+        if !interrupted {
+            break;
+        }
+        questions += 3;
+    }
+    assert!(questions > 200, "only {questions} questions were asked: the run was not cut everywhere");
+}
+
+#[test]
+fn a_drifting_executor_is_told_from_a_sound_one() {
+    // The negative control of the test above: were results not compared, this would pass too.
+    let world = World::new();
+    world.run("leaves", &Fake { drift: 1, ..Fake::default() }).unwrap();
+    assert_ne!(world.result(), undisturbed());
+}
+
+#[test]
+fn the_trunk_is_trained_once_and_only_to_the_fork() {
+    let world = World::new();
+    assert_eq!(world.run("leaves", &Fake::default()).unwrap().steps_trained, ALL);
+    assert_eq!(world.run("trunk", &Fake::default()).unwrap().steps_trained, 10);
+    world.write("experiments/more.ron", &LEAVES.replace("max_step: 30", "max_step: 35").replace("[1, 2]", "[1, 2, 3]"));
+    // Seeds 1 and 2 go on from 30 where `leaves` ended, the third grows from the same trunk.
+    assert_eq!(world.run("more", &Fake::default()).unwrap().steps_trained, 6 * 5 + (2 + 3 + 23 + 2 * 20));
+}
+
+#[test]
+fn inheriting_is_training_on() {
+    let (forked, straight) = (World::new(), World::new());
+    forked.write("experiments/on.ron", "(parent: Checkpoint(\"trunk@10\"), curriculum: Inherit, max_step: 30)");
+    straight.write("experiments/trunk.ron", &TRUNK.replace("max_step: 20", "max_step: 30"));
+    forked.run("on", &Fake::default()).unwrap();
+    straight.run("trunk", &Fake::default()).unwrap();
+    let end = |world: &World| {
+        let inventory = world.store().inventory();
+        let last = inventory.checkpoints.values().max_by_key(|found| found.manifest.step).unwrap().clone();
+        let rows: Vec<u8> = world
+            .store()
+            .ancestry(&inventory, last.manifest.id)
+            .unwrap()
+            .iter()
+            .flat_map(|f| world.store().metrics(f).unwrap())
+            .collect();
+        (last.manifest.id, last.manifest.tensors.clone(), rows)
+    };
+    assert_eq!(end(&forked), end(&straight));
+}
+
+#[test]
+fn several_jobs_and_several_runners_share_the_work() {
+    let world = World::new();
+    let fake = Fake::default();
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| world.run_on("leaves", &fake, Arc::new(RealDisk), 4, &|| false).unwrap());
+        }
+    });
+    assert_eq!(world.result(), undisturbed());
+    assert_eq!(fake.steps.load(Ordering::Relaxed), ALL, "something was trained twice");
+}
+
+#[test]
+fn only_the_last_rolling_checkpoints_keep_their_tensors() {
+    let world = World::new();
+    world.write(
+        "experiments/trunk.ron",
+        &TRUNK.replace("max_step: 20", "max_step: 60, keep: [15]").replace("evaluate_every: 10", "evaluate_every: 60"),
+    );
+    world.run("trunk", &Fake::default()).unwrap();
+    let inventory = world.store().inventory();
+    let mut kept: Vec<u64> =
+        inventory.checkpoints.values().filter(|found| found.has_tensors).map(|found| found.manifest.step).collect();
+    kept.sort_unstable();
+    // 10: `leaves` forks there. 15: declared. 24: a stage starts. 50, 55: rolling. 60: the end.
+    assert_eq!(kept, [10, 15, 24, 50, 55, 60]);
+    assert_eq!(inventory.checkpoints.len(), 13, "their histories and metrics stay");
+}
+
+#[test]
+fn thinned_tensors_come_back_when_a_leaf_needs_them() {
+    let world = World::new();
+    world.write(
+        "experiments/trunk.ron",
+        &TRUNK.replace("max_step: 20", "max_step: 60").replace("evaluate_every: 10", "evaluate_every: 60"),
+    );
+    world.run("trunk", &Fake::default()).unwrap();
+    let before = world.store().inventory();
+    world.write("experiments/odd.ron", "(parent: Checkpoint(\"trunk@20\"), curriculum: Inherit, seeds: [7], max_step: 22)");
+    let thinned = before.checkpoints.values().find(|found| found.manifest.step == 20).unwrap();
+    assert!(!thinned.has_tensors);
+    let outcome = world.run("odd", &Fake::default()).unwrap();
+    let after = world.store().inventory();
+    assert!(after.checkpoints[&thinned.manifest.id].has_tensors);
+    assert_eq!(after.checkpoints[&thinned.manifest.id].manifest, thinned.manifest);
+    assert!(outcome.failures.is_empty() && outcome.steps_trained >= 2 + 5, "{outcome:?}");
+}
