@@ -1,5 +1,13 @@
 //! Works through a plan: trains segments, saves checkpoints, makes evaluations. What trains is behind [`Executor`].
 
+mod board;
+mod events;
 mod executor;
+mod fake;
+mod run;
+mod segment;
 
+pub use events::{Event, Events, Silent};
 pub use executor::{Executor, Failure, Start, Stepped, Trainee};
+pub use fake::{Fake, Fault};
+pub use run::{Job, Outcome, run};

@@ -23,8 +23,12 @@ impl std::fmt::Display for Change {
 
 /// Every setting in which two settings differ, in a fixed order; empty if and only if they are equal.
 pub fn changes(a: &Settings, b: &Settings) -> Vec<Change> {
-    described(a).into_iter().zip(described(b)).filter(|(a, b)| a.1 != b.1).map(|(a, b)| change(&a.0, a.1, b.1)).collect()
+    let pairs = described(a).into_iter().zip(described(b)).filter(|(a, b)| a.1 != b.1);
+    pairs.filter(|(a, b)| a.1 != UNUSED && b.1 != UNUSED).map(|(a, b)| change(&a.0, a.1, b.1)).collect()
 }
+
+/// Version of a part that is not in use: the setting that switches the part on or off tells the difference already.
+const UNUSED: &str = "unused";
 
 /// Every part of the roots in which two histories differ.
 pub fn root_changes(a: &Root, b: &Root) -> Vec<Change> {
@@ -58,7 +62,7 @@ fn described(settings: &Settings) -> Vec<(String, String)> {
     for loss in Loss::ALL {
         let term = settings.losses.get(&loss);
         list.push((loss.name().into(), term.map_or("0".into(), |term| piece(&term.weight))));
-        list.push((format!("version of {loss}"), term.map_or("none".into(), |term| term.version.to_string())));
+        list.push((format!("version of {loss}"), term.map_or(UNUSED.into(), |term| term.version.to_string())));
     }
     let d = &settings.difficulty;
     let optional = |value: Option<f64>| value.map_or("none".to_owned(), |value| value.to_string());
@@ -72,7 +76,7 @@ fn described(settings: &Settings) -> Vec<(String, String)> {
         ("signal_suppression", d.signal_suppression.to_string()),
         ("mass_error_ppm", d.mass_error_ppm.to_string()),
         ("intensity_variation", d.intensity_variation.to_string()),
-        ("version of noise", settings.noise_version.to_string()),
+        ("version of noise", if d.is_clean() { UNUSED.into() } else { settings.noise_version.to_string() }),
         ("batch", settings.batch.to_string()),
         ("micro_batch", settings.micro_batch.to_string()),
         ("optimizer", format!("{:?}", settings.optimizer)),

@@ -640,19 +640,21 @@ fn changed(parent: &Training, change: &Change) -> Training {
 fn stage_notes(leaf: &Leaf) -> Vec<Note> {
     let note = |text: String| Note { leaf: leaf.key.clone(), text };
     let own = leaf.own_from();
+    let list = |stages: Vec<&StageStart>, what: &str| {
+        let label = |stage: &&StageStart| {
+            stage.name.as_ref().map_or(format!("from {}", stage.from), |name| format!("`{name}` from {}", stage.from))
+        };
+        let labels = stages.iter().map(label).collect::<Vec<_>>().join(", ");
+        (!stages.is_empty()).then(|| note(format!("{what}: {labels}")))
+    };
+    let (past, within): (Vec<&StageStart>, Vec<&StageStart>) =
+        leaf.stages.iter().partition(|stage| stage.from >= leaf.history.end());
+    let nexts = leaf.stages.iter().skip(1).map(|stage| stage.from);
+    let over =
+        within.into_iter().zip(nexts).filter(|(_, next)| leaf.fork.is_some() && *next <= own).map(|(stage, _)| stage).collect();
     let mut notes = Vec::new();
-    for (index, stage) in leaf.stages.iter().enumerate() {
-        let label = stage.name.as_ref().map_or(String::new(), |name| format!(" `{name}`"));
-        if stage.from >= leaf.history.end() {
-            notes.push(note(format!(
-                "the stage{label} from {} starts at or past the last step {}",
-                stage.from,
-                leaf.history.end()
-            )));
-        } else if leaf.fork.is_some() && leaf.stages.get(index + 1).is_some_and(|next| next.from <= own) {
-            notes.push(note(format!("the stage{label} from {} ends before the fork at {own}", stage.from)));
-        }
-    }
+    notes.extend(list(over, &format!("stages that end before the fork at {own}")));
+    notes.extend(list(past, &format!("stages that start at or past the last step {}", leaf.history.end())));
     if leaf.fork.is_some() && own > leaf.history.start() {
         let (before, after) = (leaf.history.settings(own - 1), leaf.history.settings(own));
         for (loss, term) in after.losses.iter().filter(|(loss, _)| !before.losses.contains_key(loss)) {

@@ -10,15 +10,22 @@ use crate::spec::Name;
 /// What there is already, by what it is and not by where it lies.
 #[derive(Clone, Debug, Default)]
 pub struct Existing {
-    /// Checkpoints by name; whether they have their tensors.
-    pub checkpoints: BTreeMap<Id, bool>,
+    /// Checkpoints by name: their step, and whether they have their tensors.
+    pub checkpoints: BTreeMap<Id, (u64, bool)>,
     /// Evaluations as (checkpoint, digest of the set).
     pub evaluations: BTreeSet<(Id, String)>,
 }
 
 impl Existing {
     fn has_tensors(&self, id: Id) -> bool {
-        self.checkpoints.get(&id).copied().unwrap_or(false)
+        self.checkpoints.get(&id).is_some_and(|(_, has_tensors)| *has_tensors)
+    }
+
+    /// The deepest checkpoint with tensors that lies on a history strictly between two steps, wherever it was cut.
+    fn deepest(&self, history: &History, from: u64, to: u64, steps: &BTreeSet<u64>) -> Option<(u64, Id)> {
+        let between: Vec<u64> = steps.range(from + 1..to.max(from + 1)).copied().collect();
+        let ids = history.ids(between.iter().copied());
+        between.into_iter().zip(ids).rfind(|(_, id)| self.has_tensors(*id))
     }
 }
 
@@ -70,7 +77,9 @@ pub struct Segment {
     pub from: u64,
     /// The checkpoint to start from; `None` is the root's first weights.
     pub start: Option<Id>,
-    /// Checkpoints on the way, in order; the last is the segment's end.
+    /// Step at which the edge of the tree begins; before `from` where a part of it exists already.
+    pub begins: u64,
+    /// Checkpoints of the whole edge, in order; the last is the segment's end.
     pub saves: Vec<Save>,
     /// Steps at which to evaluate.
     pub evaluate: BTreeSet<u64>,
@@ -91,6 +100,11 @@ impl Segment {
 
     pub fn steps(&self) -> u64 {
         self.to() - self.from
+    }
+
+    /// The checkpoint to save at a step, if one is due.
+    pub fn save_at(&self, step: u64) -> Option<&Save> {
+        self.saves.iter().find(|save| save.step == step)
     }
 }
 
@@ -256,6 +270,7 @@ impl Builder<'_> {
         // Whether a child's segment starts from the node's checkpoint. Children come after their parents.
         let mut wanted = vec![false; nodes.len()];
         let mut segments = Vec::new();
+        let steps: BTreeSet<u64> = self.existing.checkpoints.values().map(|(step, _)| *step).collect();
         for (index, node) in nodes.iter().enumerate().rev() {
             let ends_here = node.ends.iter().any(|&member| self.members[member].is_target);
             let end_missing = ends_here && !self.existing.checkpoints.contains_key(&node.id);
@@ -263,9 +278,10 @@ impl Builder<'_> {
             if !end_missing && !start_missing {
                 continue;
             }
-            let reached = saves[index].iter().rposition(|save| save.step < node.step && self.existing.has_tensors(save.id));
+            let history = &self.members[node.members[0]].history;
+            let reached = self.existing.deepest(history, node.from, node.step, &steps);
             let (from, start) = match (reached, node.parent) {
-                (Some(save), _) => (saves[index][save].step, Some(saves[index][save].id)),
+                (Some((step, id)), _) => (step, Some(id)),
                 (None, Some(parent)) => {
                     wanted[parent] = true;
                     (node.from, Some(nodes[parent].id))
@@ -299,7 +315,8 @@ impl Builder<'_> {
             history: self.members[node.members[0]].history.cut(node.step),
             from,
             start,
-            saves: saves.iter().filter(|save| save.step > from).copied().collect(),
+            saves: saves.to_vec(),
+            begins: node.from,
             evaluate: evaluation_steps(from, node.step, rhythm, is_end),
             log_every: rhythm.log_every,
             why,

@@ -3,7 +3,9 @@
 //! Pure: a lineage and a list of what exists go in, a [`Plan`] comes out.
 
 mod build;
+mod material;
 mod steps;
 
 pub use build::{Existing, Member, MissingEvaluation, Owner, Plan, Segment};
+pub use material::{Material, PreparedSet};
 pub use steps::{Keep, Save};

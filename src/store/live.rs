@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use super::checkpoint::{METRICS, TIMING};
 use super::{Store, StoreError};
 
+/// Why an attempt failed for good, beside what it measured.
+const FAILURE: &str = "failure.json";
+
 /// The growing metrics of a segment.
 pub struct Live {
     folder: PathBuf,
@@ -20,6 +23,8 @@ pub struct Lost {
     /// Step at which the attempt began.
     pub from: u64,
     pub metrics: Vec<u8>,
+    /// The attempt failed by itself: it stays as evidence.
+    pub has_failed: bool,
 }
 
 impl Store {
@@ -37,7 +42,7 @@ impl Store {
         if !left.exists() {
             return Ok(());
         }
-        if fs::read(left.join(METRICS)).unwrap_or_default().is_empty() {
+        if fs::read(left.join(METRICS)).unwrap_or_default().is_empty() && !left.join(FAILURE).exists() {
             return self.disk.remove_folder(&left).map_err(|error| self.io(&left, error));
         }
         let to = (0..).map(|n| leaf.join(format!("lost-{from}-{n}"))).find(|to| !to.exists()).expect("some number is free");
@@ -51,7 +56,8 @@ impl Store {
             let name = path.file_name()?.to_string_lossy().into_owned();
             let from = name.strip_prefix("lost-")?.split_once('-')?.0.parse().ok()?;
             let metrics = fs::read(path.join(METRICS)).unwrap_or_default();
-            Some(Lost { folder: path, from, metrics })
+            let has_failed = path.join(FAILURE).exists();
+            Some(Lost { folder: path, from, metrics, has_failed })
         };
         let mut lost: Vec<Lost> = entries.filter_map(|entry| parse(entry.path())).collect();
         lost.sort_by(|a, b| a.folder.cmp(&b.folder));
@@ -79,8 +85,12 @@ impl Live {
         self.store.disk.remove_folder(&self.folder).map_err(|error| self.store.io(&self.folder, error))
     }
 
-    /// The attempt failed for good: its evidence stays.
-    pub fn keep(self) -> Result<(), StoreError> {
+    /// The attempt failed: what it measured stays as lost. With `failure`, the reason stays beside it for good.
+    pub fn keep(self, failure: Option<&str>) -> Result<(), StoreError> {
+        if let Some(message) = failure {
+            let record = serde_json::json!({ "format": crate::record::FORMAT, "failure": message });
+            self.store.write(&self.folder.join(FAILURE), &super::checkpoint::json(&record))?;
+        }
         let leaf = self.folder.parent().unwrap_or(&self.folder).to_path_buf();
         let from = self.folder.file_name().and_then(|name| name.to_string_lossy().strip_prefix(".live-")?.parse().ok());
         self.store.collect_lost(&leaf, from.unwrap_or_default())

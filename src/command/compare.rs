@@ -1,0 +1,197 @@
+//! `runner compare`: how the leaves of an experiment did. Also the table at the end of `run`.
+
+use std::path::{Path, PathBuf};
+
+use super::context::{Context, Ready};
+use super::diagnostics::counted;
+use super::{Fault, print, print_json};
+use crate::lineage::Leaf;
+use crate::record::{Evaluation, MetricsRow, Weights};
+use crate::report::{BranchScores, Comparison, LeafRecords, Spread, Table};
+use crate::store::{Found, Inventory, StoreError};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The experiment's file, or its name
+    experiment: PathBuf,
+    /// The whole comparison as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn main(directory: Option<&Path>, args: &Args) -> Result<(), Fault> {
+    let context = Context::open(directory)?;
+    let ready = context.ready(&args.experiment)?;
+    show(&context, &ready, args.json)
+}
+
+/// Prints the comparison.
+pub(crate) fn show(context: &Context, ready: &Ready, json: bool) -> Result<(), Fault> {
+    match json {
+        true => print_json(&comparison(context, ready)?),
+        false => print(&text(context, ready)?),
+    }
+}
+
+pub(crate) fn text(context: &Context, ready: &Ready) -> Result<String, Fault> {
+    Ok(render(&comparison(context, ready)?, ready.resolved().question.as_deref()))
+}
+
+fn comparison(context: &Context, ready: &Ready) -> Result<Comparison, Fault> {
+    let inventory = context.store.inventory();
+    let material = context.material(ready)?;
+    let resolved = ready.resolved();
+    let digests = material.set_digests();
+    let sets: Vec<(String, String)> =
+        digests.get(&ready.name).into_iter().flatten().map(|(name, digest)| (name.to_string(), digest.clone())).collect();
+    let leaves: Vec<LeafRecords<'_>> =
+        resolved.leaves.iter().map(|leaf| records(context, &inventory, leaf)).collect::<Result<_, _>>()?;
+    Ok(crate::report::compare(ready.name.as_str(), resolved.reference.as_str(), &leaves, &sets))
+}
+
+/// Everything recorded along a leaf's lineage.
+fn records<'a>(context: &Context, inventory: &'a Inventory, leaf: &'a Leaf) -> Result<LeafRecords<'a>, Fault> {
+    let line = lineage(context, inventory, leaf)?;
+    let own = leaf.own_from();
+    let evaluations: Vec<&Evaluation> = {
+        let steps: std::collections::BTreeSet<u64> = inventory.evaluations.iter().map(|found| found.step).collect();
+        let within: Vec<u64> = steps.into_iter().filter(|&step| step <= leaf.history.end()).collect();
+        let ids = leaf.history.ids(within);
+        inventory.evaluations.iter().filter(|found| ids.contains(&found.id)).collect()
+    };
+    let at_fork = line.iter().rfind(|found| found.manifest.step == own);
+    let numerics = line.last().map(|found| format!("{:?}", found.manifest.numerics)).unwrap_or_default();
+    let stage_starts = leaf.stages.iter().map(|stage| stage.from).filter(|from| (own + 1..leaf.history.end()).contains(from));
+    Ok(LeafRecords {
+        key: leaf.key.clone(),
+        history: &leaf.history,
+        own_from: own,
+        stage_starts: stage_starts.collect(),
+        rows: joined_rows(context, &line)?,
+        evaluations,
+        pairing: format!("{}{numerics}", at_fork.map_or("", |found| &found.manifest.tensors)),
+    })
+}
+
+/// The checkpoints of a leaf from its root to the deepest one that exists.
+pub(crate) fn lineage<'a>(context: &Context, inventory: &'a Inventory, leaf: &Leaf) -> Result<Vec<&'a Found>, StoreError> {
+    let steps: std::collections::BTreeSet<u64> =
+        inventory.checkpoints.values().map(|found| found.manifest.step).filter(|&step| step <= leaf.history.end()).collect();
+    let ids = leaf.history.ids(steps);
+    match ids.into_iter().rfind(|id| inventory.checkpoints.contains_key(id)) {
+        Some(deepest) => context.store.ancestry(inventory, deepest),
+        None => Ok(vec![]),
+    }
+}
+
+/// Rows of metrics joined along a lineage: no gaps, no repeats, whatever cuts there were.
+pub(crate) fn joined_rows(context: &Context, line: &[&Found]) -> Result<Vec<MetricsRow>, StoreError> {
+    let mut rows = Vec::new();
+    for found in line {
+        let bytes = context.store.metrics(found)?;
+        let lines = bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+        for line in lines {
+            let row = serde_json::from_slice(line).map_err(|error| StoreError::Damaged {
+                path: context.store.shown(&found.path.join("metrics.jsonl")),
+                what: error.to_string(),
+            })?;
+            rows.push(row);
+        }
+    }
+    Ok(rows)
+}
+
+fn render(comparison: &Comparison, question: Option<&str>) -> String {
+    let mut out = format!("\n{}", comparison.experiment);
+    if let Some(question) = question {
+        out += &format!(": {question}");
+    }
+    out.push('\n');
+    let step = comparison.step.map_or("no common step".to_owned(), |step| format!("step {step}"));
+    let seeds = counted(comparison.seeds, if comparison.seeds == 1 { "replicate" } else { "seed" });
+    out += &format!("at {step}, {seeds}; mean ± deviation over the seeds\n");
+    for set in &comparison.sets {
+        let weights = match set.weights {
+            Weights::Raw => "raw weights",
+            Weights::Averaged => "averaged weights",
+        };
+        out += &format!("\n{} ({} spectra, {weights})\n", set.set, set.spectra);
+        let against = format!("tokens vs {}", comparison.reference);
+        let mut table =
+            Table::new(["branch", "token accuracy", "peptides", "within 20 ppm", "median ppm", "cross-entropy", &against]);
+        set.branches.iter().for_each(|branch| table.row(score_row(branch, &comparison.reference)));
+        out += &indented(&table);
+        out += &indented(&by_length(&set.branches));
+    }
+    if comparison.jumps.iter().any(|jump| jump.total.is_finite()) {
+        out += "\njump of the loss at each stage edge (mean of the logged steps after it minus before it)\n";
+        let mut table = Table::new(["branch", "step", "weighted sum", "raw terms", "switched", "logged steps"]);
+        for jump in &comparison.jumps {
+            let terms = jump.terms.iter().map(|(loss, value)| format!("{loss} {value:+.4}")).collect::<Vec<_>>().join(", ");
+            let switched = jump.switched.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            table.row([
+                jump.branch.clone(),
+                jump.step.to_string(),
+                format!("{:+.4}", jump.total),
+                terms,
+                switched,
+                format!("{} each side", jump.window),
+            ]);
+        }
+        out += &indented(&table);
+    }
+    if !comparison.settings_that_differ.is_empty() {
+        out += &format!("\nthe branches differ in: {}\n", comparison.settings_that_differ.join(", "));
+    }
+    comparison.remarks.iter().for_each(|remark| out += &format!("note: {remark}\n"));
+    out
+}
+
+fn score_row(branch: &BranchScores, reference: &str) -> Vec<String> {
+    let metric = |name: &str| branch.metrics.get(name);
+    let share = |name: &str| metric(name).map_or("-".to_owned(), |spread| percent(spread, false));
+    let number = |name: &str| metric(name).map_or("-".to_owned(), |spread| plain(spread));
+    let difference = match &branch.difference {
+        Some(difference) => percent(difference, true),
+        None if branch.branch == reference => "reference".into(),
+        None => "not paired".into(),
+    };
+    vec![
+        branch.branch.clone(),
+        share("token_accuracy"),
+        share("peptide_precision"),
+        share("within_20_ppm"),
+        number("mass_error_ppm"),
+        number("cross_entropy"),
+        difference,
+    ]
+}
+
+fn percent(spread: &Spread, signed: bool) -> String {
+    let mean = if signed { format!("{:+.1}", spread.mean * 100.0) } else { format!("{:.1}", spread.mean * 100.0) };
+    spread.deviation.map_or(format!("{mean} %"), |deviation| format!("{mean} ± {:.1} %", deviation * 100.0))
+}
+
+fn plain(spread: &Spread) -> String {
+    let precision = if spread.mean.abs() >= 100.0 { 0 } else { 3 };
+    let mean = format!("{:.precision$}", spread.mean);
+    spread.deviation.map_or(mean.clone(), |deviation| format!("{mean} ± {deviation:.precision$}"))
+}
+
+fn by_length(branches: &[BranchScores]) -> Table {
+    let mut names: Vec<&String> = branches.iter().flat_map(|branch| branch.by_length.keys()).collect();
+    names.sort_by_key(|name| name.split(['-', '+']).next().and_then(|start| start.parse::<u32>().ok()));
+    names.dedup();
+    let heading = ["token accuracy by length".to_owned()].into_iter().chain(names.iter().map(|name| (*name).clone()));
+    let mut table = Table::new(heading);
+    for branch in branches {
+        let cell =
+            |name: &&String| branch.by_length.get(*name).map_or("-".to_owned(), |value| format!("{:.1} %", value * 100.0));
+        table.row([branch.branch.clone()].into_iter().chain(names.iter().map(cell)));
+    }
+    table
+}
+
+fn indented(table: &Table) -> String {
+    table.to_string().lines().map(|line| format!("  {line}\n")).collect()
+}

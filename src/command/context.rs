@@ -1,0 +1,120 @@
+//! What several verbs begin with: a project, a resolved experiment, what exists.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::Fault;
+use super::diagnostics::Diagnostics;
+use super::note;
+use crate::lineage::{LeafKey, Resolution, Resolved};
+use crate::load::{Loaded, Project, material};
+use crate::plan::{Existing, Material, Plan};
+use crate::spec::{Experiment, Name};
+use crate::store::{Inventory, RealDisk, Store};
+
+/// A project and its store.
+pub(crate) struct Context {
+    pub project: Project,
+    pub store: Store,
+}
+
+/// An experiment without problems.
+pub(crate) struct Ready {
+    pub name: Name,
+    pub loaded: Loaded,
+    pub resolution: Resolution,
+}
+
+impl Context {
+    pub fn open(directory: Option<&Path>) -> Result<Context, Fault> {
+        let project = Project::find(directory).map_err(Fault::Arguments)?;
+        let store = Store::new(project.runs(), Arc::new(RealDisk));
+        Ok(Context { project, store })
+    }
+
+    /// Reads and resolves one experiment with its curricula and ancestors, or reports all their problems.
+    pub fn ready(&self, target: &Path) -> Result<Ready, Fault> {
+        let files = |loaded: Loaded| Fault::Files(Box::new(Diagnostics::new(loaded)));
+        let (mut loaded, name) = self.project.load(target).map_err(|loaded| files(*loaded))?;
+        let resolution = loaded.resolve(std::slice::from_ref(&name));
+        if !loaded.problems.is_empty() || !resolution.experiments.contains_key(&name) {
+            return Err(files(loaded));
+        }
+        Ok(Ready { name, loaded, resolution })
+    }
+
+    /// Sources and validation sets; spectra of files that cannot be used are said.
+    pub fn material(&self, ready: &Ready) -> Result<Material, Fault> {
+        let (material, readings) =
+            material(&self.project.root, &ready.experiments(), &ready.resolution).map_err(Fault::World)?;
+        for reading in readings {
+            let reasons: Vec<String> =
+                reading.unusable.reasons.iter().map(|(reason, counted)| format!("{} {reason}", counted.spectra)).collect();
+            let unusable = if reasons.is_empty() { String::new() } else { format!("; not usable: {}", reasons.join(", ")) };
+            note(&format!("{}: {} usable spectra{unusable}", reading.file, reading.usable));
+        }
+        Ok(material)
+    }
+
+    /// What exists under `runs/`; what cannot be read is said.
+    pub fn inventory(&self) -> Inventory {
+        let inventory = self.store.inventory();
+        for (path, why) in &inventory.damaged {
+            note(&format!("warning: `{}` is not used: {why}", self.store.shown(path)));
+        }
+        inventory
+    }
+}
+
+impl Ready {
+    pub fn resolved(&self) -> &Resolved {
+        &self.resolution.experiments[&self.name]
+    }
+
+    pub fn experiments(&self) -> BTreeMap<Name, Experiment> {
+        self.loaded.library.experiments.iter().map(|(name, known)| (name.clone(), known.value.clone())).collect()
+    }
+
+    pub fn plan(&self, inventory: &Inventory, material: &Material) -> Plan {
+        Plan::new(&self.resolution.experiments, &self.name, &existing(inventory), &material.set_digests())
+    }
+}
+
+/// What exists, as a plan wants it.
+pub(crate) fn existing(inventory: &Inventory) -> Existing {
+    Existing {
+        checkpoints: inventory.checkpoints.iter().map(|(id, found)| (*id, (found.manifest.step, found.has_tensors))).collect(),
+        evaluations: inventory.evaluations.iter().map(|evaluation| (evaluation.id, evaluation.set_digest.clone())).collect(),
+    }
+}
+
+/// `1,234,567`.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// Names of leaves, shortened where there are many seeds of a branch: `early (3 seeds)`.
+pub(crate) fn leaf_list(keys: &[LeafKey]) -> String {
+    let mut branches: Vec<(String, Vec<String>)> = Vec::new();
+    for key in keys {
+        let branch = key.branch.to_string();
+        match branches.iter_mut().find(|(known, _)| *known == branch) {
+            Some((_, locals)) => locals.push(key.local()),
+            None => branches.push((branch, vec![key.local()])),
+        }
+    }
+    let shown = branches.into_iter().map(|(branch, locals)| match locals.len() {
+        1 => locals[0].clone(),
+        several => format!("{branch} ({several} seeds)"),
+    });
+    shown.collect::<Vec<_>>().join(", ")
+}

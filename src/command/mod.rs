@@ -1,0 +1,130 @@
+//! The command line: one verb per file. The only part that prints.
+
+mod check;
+mod compare;
+mod context;
+mod diagnostics;
+mod diff;
+mod edits;
+mod inspect;
+mod ls;
+mod plan;
+mod progress;
+mod provenance;
+pub mod run;
+mod saved;
+mod show;
+mod signals;
+mod tree;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use diagnostics::Diagnostics;
+
+/// Trains one network under staged loss weights, branches it at checkpoints, and compares the leaves.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 120)]
+struct Cli {
+    /// The folder that holds `experiments/`, `curricula/` and `runs/` [default: here, or the nearest above that has them]
+    #[arg(short = 'C', value_name = "DIR", global = true)]
+    directory: Option<PathBuf>,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Report every problem in all files, or in one experiment and what it needs
+    Check(check::Args),
+    /// Show what exists, what would be trained and why
+    Plan(plan::Args),
+    /// Train and evaluate whatever an experiment still lacks
+    Run(run::Args),
+    /// Compare the leaves of an experiment
+    Compare(compare::Args),
+    /// List the runs
+    Ls(ls::Args),
+    /// Draw the lineage of all runs
+    Tree(tree::Args),
+    /// Show one run, leaf or checkpoint
+    Show(show::Args),
+    /// Say where two leaves part and in what
+    Diff(diff::Args),
+    /// Say what a file of spectra holds and which can be used
+    Inspect(inspect::Args),
+}
+
+/// Why a command did not do what was asked; decides the exit code.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// Disk, device, a loss that is not finite: exit 1.
+    World(String),
+    /// Files with problems: exit 2.
+    Files(Box<Diagnostics>),
+    /// Arguments: exit 2.
+    Arguments(String),
+    /// Stopped by a signal; running the same command goes on: exit 75.
+    Interrupted,
+}
+
+impl From<crate::store::StoreError> for Fault {
+    fn from(error: crate::store::StoreError) -> Fault {
+        Fault::World(error.to_string())
+    }
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let directory = cli.directory.as_deref();
+    let result = match cli.verb {
+        Verb::Check(args) => check::main(directory, &args),
+        Verb::Plan(args) => plan::main(directory, &args),
+        Verb::Run(args) => run::main(directory, &args),
+        Verb::Compare(args) => compare::main(directory, &args),
+        Verb::Ls(args) => ls::main(directory, &args),
+        Verb::Tree(args) => tree::main(directory, &args),
+        Verb::Show(args) => show::main(directory, &args),
+        Verb::Diff(args) => diff::main(directory, &args),
+        Verb::Inspect(args) => inspect::main(directory, &args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => report(&fault),
+    }
+}
+
+fn report(fault: &Fault) -> ExitCode {
+    let (code, text) = match fault {
+        Fault::World(message) => (1, format!("error: {message}")),
+        Fault::Arguments(message) => (2, format!("error: {message}")),
+        Fault::Files(diagnostics) => (2, diagnostics.to_string()),
+        Fault::Interrupted => (75, "interrupted; everything so far is saved, the same command goes on".into()),
+    };
+    note(&text);
+    ExitCode::from(code)
+}
+
+/// Data goes to stdout. A reader that has closed its end (as `head` does) is no error.
+fn print(text: &str) -> Result<(), Fault> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Fault::World(format!("stdout: {error}"))),
+        _ => Ok(()),
+    }
+}
+
+/// Prints a value as JSON.
+fn print_json<T: serde::Serialize>(value: &T) -> Result<(), Fault> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| Fault::World(error.to_string()))?;
+    print(&(text + "\n"))
+}
+
+/// Messages go to stderr.
+fn note(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{}", text.trim_end());
+}

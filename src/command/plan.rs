@@ -1,0 +1,224 @@
+//! `runner plan`: what exists, what would be trained and why, and how the leaves differ.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::context::{Context, Ready, grouped, leaf_list};
+use super::diagnostics::counted;
+use super::{Fault, print, print_json};
+use crate::history::{History, Piece};
+use crate::lineage::{Leaf, LeafKey};
+use crate::plan::{Plan, Segment};
+use crate::report::{Table, divergence};
+use crate::store::Inventory;
+use crate::task::loss::Loss;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The experiment's file, or its name
+    experiment: PathBuf,
+    /// The plan as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn main(directory: Option<&Path>, args: &Args) -> Result<(), Fault> {
+    let context = Context::open(directory)?;
+    let ready = context.ready(&args.experiment)?;
+    let inventory = context.inventory();
+    let material = context.material(&ready)?;
+    let plan = ready.plan(&inventory, &material);
+    match args.json {
+        true => print_json(&for_programs(&plan)),
+        false => print(&render(&ready, &plan, &inventory)),
+    }
+}
+
+/// A plan for programs.
+#[derive(Serialize)]
+struct Shown {
+    experiment: String,
+    steps_to_train: u64,
+    steps_unshared: u64,
+    steps_shared: u64,
+    segments: Vec<ShownSegment>,
+    evaluations: Vec<ShownEvaluation>,
+}
+
+#[derive(Serialize)]
+struct ShownSegment {
+    owner: String,
+    from: u64,
+    to: u64,
+    start: Option<String>,
+    end: String,
+    why: String,
+    leaves: Vec<String>,
+    saves: Vec<u64>,
+}
+
+#[derive(Serialize)]
+struct ShownEvaluation {
+    experiment: String,
+    checkpoint: String,
+    step: u64,
+    set: String,
+}
+
+fn for_programs(plan: &Plan) -> Shown {
+    let segment = |segment: &Segment| ShownSegment {
+        owner: segment.owner.to_string(),
+        from: segment.from,
+        to: segment.to(),
+        start: segment.start.map(|id| id.hex()),
+        end: segment.end().hex(),
+        why: segment.why.clone(),
+        leaves: segment.leaves.iter().map(LeafKey::local).collect(),
+        saves: segment.saves.iter().map(|save| save.step).filter(|step| *step > segment.from).collect(),
+    };
+    let evaluations = plan.evaluations.iter().map(|missing| ShownEvaluation {
+        experiment: missing.experiment.to_string(),
+        checkpoint: missing.id.hex(),
+        step: missing.step,
+        set: missing.set.to_string(),
+    });
+    Shown {
+        experiment: plan.target.to_string(),
+        steps_to_train: plan.steps_to_train(),
+        steps_unshared: plan.steps_unshared(),
+        steps_shared: plan.steps_shared(),
+        segments: plan.segments.iter().map(segment).collect(),
+        evaluations: evaluations.collect(),
+    }
+}
+
+fn render(ready: &Ready, plan: &Plan, inventory: &Inventory) -> String {
+    let resolved = ready.resolved();
+    let mut out = format!("{}", resolved.name);
+    if let Some(question) = &resolved.question {
+        out += &format!(": {question}");
+    }
+    let saved = plan.steps_unshared().saturating_sub(plan.steps_shared());
+    out += &format!(
+        "\n{}, {} steps in all, {} saved by sharing; {} to train\n\n",
+        counted(resolved.leaves.len(), "leaf").replace("leafs", "leaves"),
+        grouped(plan.steps_shared()),
+        grouped(saved),
+        grouped(plan.steps_to_train()),
+    );
+    out += &tree(plan, inventory);
+    if !plan.evaluations.is_empty() {
+        out += &format!("\n{} of kept checkpoints missing\n", counted(plan.evaluations.len(), "evaluation"));
+    }
+    let mut shown: Vec<&str> = Vec::new();
+    for leaf in &resolved.leaves {
+        // Replicates of a branch follow the same stages.
+        if !shown.contains(&leaf.key.branch.as_str()) {
+            shown.push(leaf.key.branch.as_str());
+            out += &stages(leaf);
+        }
+    }
+    out += &differences(&resolved.leaves);
+    let mut notes: Vec<String> =
+        resolved.notes.iter().map(|note| format!("note: {}: {}\n", note.leaf.branch, note.text)).collect();
+    notes.dedup();
+    notes.sort();
+    notes.dedup();
+    if !notes.is_empty() {
+        out += &format!("\n{}", notes.concat());
+    }
+    out
+}
+
+fn tree(plan: &Plan, inventory: &Inventory) -> String {
+    let mut out = String::new();
+    let roots: Vec<usize> = (0..plan.tree.nodes.len()).filter(|&node| plan.tree.nodes[node].parent.is_none()).collect();
+    for root in roots {
+        branch(plan, inventory, root, "", "", &mut out);
+    }
+    out
+}
+
+fn branch(plan: &Plan, inventory: &Inventory, node: usize, lead: &str, below: &str, out: &mut String) {
+    let at = &plan.tree.nodes[node];
+    let state = match plan.segments.iter().find(|segment| segment.node == node) {
+        Some(segment) if segment.from > at.from => {
+            format!("{} of {} steps to train: {}", grouped(segment.steps()), grouped(at.step - at.from), segment.why)
+        }
+        Some(segment) => format!("to train: {}", segment.why),
+        None => match inventory.checkpoints.get(&at.id) {
+            Some(found) if found.has_tensors => "exists".into(),
+            Some(_) => "exists, without tensors".into(),
+            None => "not needed".into(),
+        },
+    };
+    let members: Vec<LeafKey> =
+        at.members.iter().map(|&member| &plan.members[member]).filter(|m| m.is_target).map(|m| m.key.clone()).collect();
+    let shared = if members.len() > 1 { format!("; shared by {}", leaf_list(&members)) } else { String::new() };
+    *out += &format!(
+        "{lead}{} {} to {} [{}]  {state}{shared}\n",
+        plan.owners[node],
+        grouped(at.from),
+        grouped(at.step),
+        at.id.short()
+    );
+    for (index, &child) in at.children.iter().enumerate() {
+        let last = index + 1 == at.children.len();
+        let (elbow, rail) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+        branch(plan, inventory, child, &format!("{below}{elbow}"), &format!("{below}{rail}"), out);
+    }
+}
+
+/// The stages of a leaf from its fork on, with the weights in effect at their start.
+fn stages(leaf: &Leaf) -> String {
+    let mut table = Table::new(["from", "stage", "weights", "length", "noise"]);
+    let own = leaf.own_from();
+    let spans = leaf.history.spans().iter().filter(|span| span.from >= own).map(|span| span.from);
+    let mut edges: Vec<u64> = [own].into_iter().chain(spans).collect();
+    edges.dedup();
+    for edge in edges.into_iter().filter(|edge| *edge < leaf.history.end()) {
+        let settings = leaf.history.settings(edge);
+        let stage =
+            leaf.stages.iter().rfind(|stage| stage.from <= edge).and_then(|stage| stage.name.clone()).unwrap_or_default();
+        let d = &settings.difficulty;
+        let noise = match d.is_clean() {
+            true => "none".to_owned(),
+            false => format!(
+                "{} peaks, {} % left out, {} ppm",
+                d.noise_peaks + d.grass_peaks + d.spike_peaks,
+                (d.peak_dropout * 100.0).round(),
+                d.mass_error_ppm
+            ),
+        };
+        table.row([grouped(edge), stage, weights(&leaf.history, edge), format!("{}..={}", d.length.0, d.length.1), noise]);
+    }
+    format!("\n{}\n{}", leaf.key.branch, table.to_string().lines().map(|line| format!("  {line}\n")).collect::<String>())
+}
+
+fn weights(history: &History, step: u64) -> String {
+    let settings = history.settings(step);
+    let weight = |loss: &Loss| match settings.losses.get(loss).map(|term| term.weight) {
+        None => None,
+        Some(Piece::Linear { from, to, start, steps }) => {
+            Some(format!("{loss} {from} to {to} over {start}..{}", start + steps))
+        }
+        Some(piece) => Some(format!("{loss} {}", piece.at(step))),
+    };
+    Loss::ALL.iter().filter_map(weight).collect::<Vec<_>>().join(", ")
+}
+
+/// Where the branches differ, each against the first.
+fn differences(leaves: &[Leaf]) -> String {
+    let Some(first) = leaves.first() else { return String::new() };
+    let mut seen = vec![first.key.branch.clone()];
+    let mut out = String::new();
+    for leaf in leaves.iter().filter(|leaf| leaf.key.seed == first.key.seed) {
+        if !seen.contains(&leaf.key.branch) {
+            seen.push(leaf.key.branch.clone());
+            out +=
+                &format!("\n{} against {}: {}\n", leaf.key.branch, first.key.branch, divergence(&first.history, &leaf.history));
+        }
+    }
+    out
+}

@@ -1,0 +1,304 @@
+//! `runner run`: trains and evaluates whatever an experiment still lacks. Running it again goes on, or finds nothing to do.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use chrono::{SecondsFormat, Utc};
+
+use super::compare;
+use super::context::{Context, Ready, grouped};
+use super::diagnostics::counted;
+use super::edits::refuse_edits;
+use super::progress::{Progress, brief};
+use super::provenance::provenance;
+use super::saved::saved_text;
+use super::signals::Stop;
+use super::{Fault, note, print};
+use crate::execute::{Event, Events, Executor, Job, Outcome};
+use crate::history::Id;
+use crate::plan::{Material, Plan};
+use crate::record::{Attempt, FORMAT, Numerics, RunRecord, Status};
+use crate::spec::Name;
+use crate::store::Store;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The experiment's file, or its name
+    experiment: PathBuf,
+    /// Where to train: `auto`, `cpu`, `cuda` or `cuda:1`
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// Segments trained at once [default: one for each core on a CPU, one on a GPU]
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
+    /// Put the experiment's old run into `runs/.trash` and train again
+    #[arg(long)]
+    replace: bool,
+    /// The comparison at the end as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Plans in a row that put damaged checkpoints aside before it is given up.
+const MOST_PLANS: usize = 20;
+
+pub(crate) fn main(directory: Option<&Path>, args: &Args) -> Result<(), Fault> {
+    let context = Context::open(directory)?;
+    let ready = context.ready(&args.experiment)?;
+    let executor = open(&args.device)?;
+    let jobs = args.jobs.unwrap_or_else(|| default_jobs(&executor.numerics()));
+    let stop = Stop::listen()?;
+    if args.replace && context.store.run_folder(&ready.name).exists() {
+        let to = context.store.trash(&ready.name)?;
+        note(&format!("the old run is in `{}`", context.store.shown(&to)));
+    }
+    let began = Instant::now();
+    let progress = Progress::new();
+    let work = Work { context: &context, ready: &ready, executor: &*executor, jobs, stop: &|| stop.asked(), events: &progress };
+    let outcome = work.carry_out()?;
+    finish(&context, &ready, &outcome, began.elapsed(), args.json)
+}
+
+#[cfg(feature = "train")]
+fn open(device: &str) -> Result<Box<dyn Executor>, Fault> {
+    let choice = device.parse().map_err(Fault::Arguments)?;
+    let burn = crate::train::Burn::open(choice).map_err(|error| Fault::World(error.to_string()))?;
+    Ok(Box::new(burn))
+}
+
+#[cfg(not(feature = "train"))]
+fn open(_: &str) -> Result<Box<dyn Executor>, Fault> {
+    Err(Fault::World("this runner was built without `train` and cannot train; build it with default features".into()))
+}
+
+/// Leaves on a CPU share its cores; a GPU is for one.
+fn default_jobs(numerics: &Numerics) -> usize {
+    match numerics.backend.as_str() {
+        "cuda" => 1,
+        _ => std::thread::available_parallelism().map_or(1, usize::from),
+    }
+}
+
+/// The end table, and what went wrong.
+fn finish(context: &Context, ready: &Ready, outcome: &Outcome, took: Duration, json: bool) -> Result<(), Fault> {
+    if outcome.steps_trained > 0 {
+        let rate = outcome.steps_trained as f64 / took.as_secs_f64();
+        note(&format!(
+            "trained {} steps in {}, {rate:.0} steps/s with evaluations and saving",
+            grouped(outcome.steps_trained),
+            brief(took)
+        ));
+    }
+    if outcome.interrupted {
+        return Err(Fault::Interrupted);
+    }
+    if outcome.failures.is_empty() {
+        if outcome.steps_trained == 0 {
+            note(&format!("`{}` is done: nothing to train", ready.name));
+        }
+        return compare::show(context, ready, json);
+    }
+    if !json {
+        print(&compare::text(context, ready)?)?;
+    }
+    Err(Fault::World(format!("{}:\n  {}", counted(outcome.failures.len(), "failure"), outcome.failures.join("\n  "))))
+}
+
+/// Everything needed to bring an experiment to its end. Public for tests, which carry it out with a fake.
+pub struct Work<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) ready: &'a Ready,
+    pub(crate) executor: &'a dyn Executor,
+    pub(crate) jobs: usize,
+    pub(crate) stop: &'a (dyn Fn() -> bool + Sync),
+    pub(crate) events: &'a dyn Events,
+}
+
+impl Work<'_> {
+    /// Plans and carries out until nothing is left, or something stands in the way.
+    pub(crate) fn carry_out(&self) -> Result<Outcome, Fault> {
+        let store = &self.context.store;
+        let mut inventory = self.context.inventory();
+        refuse_edits(self.context, self.ready, &inventory)?;
+        let material = self.context.material(self.ready)?;
+        let mut total = Outcome::default();
+        let mut begun: Option<Attempts> = None;
+        for _ in 0..MOST_PLANS {
+            let plan = self.ready.plan(&inventory, &material);
+            if plan.is_done() {
+                break;
+            }
+            if begun.is_none() {
+                self.self_test(&plan, &material)?;
+                self.warn_of_locks(store)?;
+                begun = Some(self.begin(&plan)?);
+            }
+            let job = Job {
+                plan: &plan,
+                store,
+                executor: self.executor,
+                material: &material,
+                best: self.best(),
+                planned_parents: self.planned_parents(),
+                jobs: self.jobs,
+                stop: self.stop,
+                events: self.events,
+            };
+            let outcome = crate::execute::run(&job, inventory);
+            let again = outcome.plan_again && !outcome.interrupted;
+            total.steps_trained += outcome.steps_trained;
+            total.interrupted = outcome.interrupted;
+            if !again {
+                total.failures = outcome.failures;
+                break;
+            }
+            inventory = store.inventory();
+        }
+        match begun {
+            Some(attempts) => attempts.end(store, self.status(&total), &total)?,
+            None => self.save_text(&self.ready.name)?,
+        }
+        Ok(total)
+    }
+
+    fn status(&self, outcome: &Outcome) -> Status {
+        match (outcome.interrupted, outcome.failures.is_empty()) {
+            (true, _) => Status::Interrupted,
+            (false, true) => Status::Complete,
+            (false, false) => Status::Failed,
+        }
+    }
+
+    /// Ground truth through every source that will be trained on.
+    fn self_test(&self, plan: &Plan, material: &Material) -> Result<(), Fault> {
+        let mut tested: BTreeSet<Id> = BTreeSet::new();
+        for segment in &plan.segments {
+            let root = Material::root_id(&segment.history);
+            if let Some(sampler) = material.samplers.get(&root).filter(|_| tested.insert(root)) {
+                let result = self.executor.self_test(segment.history.root(), sampler);
+                result.map_err(|failure| Fault::World(format!("{failure}; nothing was trained")))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn warn_of_locks(&self, store: &Store) -> Result<(), Fault> {
+        if !store.locks_work()? {
+            let text = "file locks do not work on this file system: two runners may do the same work, the results stay right";
+            self.events.on(Event::Warning(text.into()));
+        }
+        Ok(())
+    }
+
+    fn best(&self) -> BTreeMap<Name, (Name, String)> {
+        let experiments = self.ready.resolution.experiments.values();
+        experiments.filter_map(|resolved| Some((resolved.name.clone(), resolved.best.clone()?))).collect()
+    }
+
+    /// Checkpoints that any experiment file of the project forks from, as far as those files can be read.
+    fn planned_parents(&self) -> BTreeSet<Id> {
+        let (mut loaded, targets) = self.context.project.load_all();
+        let resolution = loaded.resolve(&targets);
+        let leaves = resolution.experiments.values().flat_map(|resolved| &resolved.leaves);
+        leaves.filter_map(|leaf| leaf.fork.as_ref().map(|fork| leaf.history.cut(fork.step).id())).collect()
+    }
+
+    fn save_text(&self, name: &Name) -> Result<(), Fault> {
+        let text = saved_text(name, &self.ready.loaded, &self.ready.resolution);
+        Ok(self.context.store.save_experiment(name, &text)?)
+    }
+
+    /// Writes down, before anything is trained, what is going to be: the saved files and an incomplete record.
+    fn begin(&self, plan: &Plan) -> Result<Attempts, Fault> {
+        let owners = plan.segments.iter().map(|segment| segment.owner.experiment().clone());
+        let names: BTreeSet<Name> = owners.chain([self.ready.name.clone()]).collect();
+        let attempt = Attempt {
+            started: now(),
+            ended: None,
+            status: Status::Incomplete,
+            command: std::env::args().collect(),
+            provenance: provenance(&self.context.project.root),
+            numerics: self.executor.numerics(),
+            steps_trained: 0,
+            failures: vec![],
+        };
+        let attempts = Attempts { names, attempt, target: self.ready.name.clone() };
+        for name in &attempts.names {
+            self.save_text(name)?;
+            attempts.write(&self.context.store, name)?;
+        }
+        Ok(attempts)
+    }
+}
+
+/// The attempt that is under way, in the records of all experiments it works on.
+struct Attempts {
+    target: Name,
+    names: BTreeSet<Name>,
+    attempt: Attempt,
+}
+
+impl Attempts {
+    /// Adds the attempt to a run's record, or brings it up to date. Under a lock: several runners may share a run.
+    fn write(&self, store: &Store, name: &Name) -> Result<(), Fault> {
+        let lock_name = format!("record-{name}.lock");
+        let _lock = loop {
+            match store.lock(&lock_name)? {
+                Some(lock) => break lock,
+                None => std::thread::sleep(Duration::from_millis(20)),
+            }
+        };
+        let fresh = RunRecord { format: FORMAT, status: Status::Incomplete, attempts: vec![] };
+        let mut record = store.run_record(name)?.unwrap_or(fresh);
+        let same = |known: &&mut Attempt| (&known.started, &known.command) == (&self.attempt.started, &self.attempt.command);
+        match record.attempts.iter_mut().rev().find(same) {
+            Some(known) => *known = self.attempt.clone(),
+            None => record.attempts.push(self.attempt.clone()),
+        }
+        record.status = self.attempt.status;
+        Ok(store.save_run_record(name, &record)?)
+    }
+
+    fn end(mut self, store: &Store, status: Status, outcome: &Outcome) -> Result<(), Fault> {
+        self.attempt.ended = Some(now());
+        self.attempt.steps_trained = outcome.steps_trained;
+        self.attempt.failures = outcome.failures.clone();
+        self.attempt.status = status;
+        self.write(store, &self.target.clone())?;
+        // Ancestors are trained only as far as the target needs them: whether they are complete is their own plan's matter.
+        for name in self.names.iter().filter(|name| **name != self.target) {
+            self.write(store, name)?;
+        }
+        Ok(())
+    }
+}
+
+fn now() -> String {
+    Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// Brings an experiment to its end with a given executor: what `runner run` does, for tests.
+///
+/// # Errors
+/// The message a person would read.
+pub fn run_with(
+    directory: &Path,
+    experiment: &Path,
+    executor: &dyn Executor,
+    disk: std::sync::Arc<dyn crate::store::Disk>,
+    jobs: usize,
+    stop: &(dyn Fn() -> bool + Sync),
+    events: &dyn Events,
+) -> Result<Outcome, String> {
+    let text = |fault: Fault| match fault {
+        Fault::Files(diagnostics) => diagnostics.to_string(),
+        Fault::World(message) | Fault::Arguments(message) => message,
+        Fault::Interrupted => "interrupted".into(),
+    };
+    let mut context = Context::open(Some(directory)).map_err(text)?;
+    context.store = Store::new(context.project.runs(), disk);
+    let ready = context.ready(experiment).map_err(text)?;
+    let work = Work { context: &context, ready: &ready, executor, jobs, stop, events };
+    work.carry_out().map_err(text)
+}

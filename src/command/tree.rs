@@ -1,0 +1,98 @@
+//! `runner tree`: the lineage of everything under `runs/`, as the checkpoints' manifests tell it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::context::{Context, grouped};
+use super::{Fault, print, print_json};
+use crate::history::Id;
+use crate::store::{Found, Inventory};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Only checkpoints of this run and what they grew from
+    run: Option<String>,
+    /// The tree as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Node {
+    id: String,
+    step: u64,
+    path: String,
+    has_tensors: bool,
+    children: Vec<Node>,
+}
+
+pub(crate) fn main(directory: Option<&Path>, args: &Args) -> Result<(), Fault> {
+    let context = Context::open(directory)?;
+    let inventory = context.inventory();
+    let kept = wanted(&context, &inventory, args.run.as_deref())?;
+    let mut children: BTreeMap<Option<Id>, Vec<&Found>> = BTreeMap::new();
+    for found in inventory.checkpoints.values().filter(|found| kept.contains(&found.manifest.id)) {
+        let parent = found.manifest.parent.as_ref().map(|parent| parent.id).filter(|parent| kept.contains(parent));
+        children.entry(parent).or_default().push(found);
+    }
+    children.values_mut().for_each(|list| list.sort_by_key(|found| (found.manifest.step, found.path.clone())));
+    let forest: Vec<Node> = children.get(&None).into_iter().flatten().map(|found| node(&context, &children, found)).collect();
+    if args.json {
+        return print_json(&forest);
+    }
+    if forest.is_empty() {
+        return print("no checkpoints yet\n");
+    }
+    let mut out = String::new();
+    forest.iter().for_each(|node| draw(node, "", "", &mut out));
+    print(&out)
+}
+
+/// All checkpoints, or those of a run with their ancestors.
+fn wanted(context: &Context, inventory: &Inventory, run: Option<&str>) -> Result<std::collections::BTreeSet<Id>, Fault> {
+    let Some(run) = run else { return Ok(inventory.checkpoints.keys().copied().collect()) };
+    let folder = context.store.root().join(run);
+    let own: Vec<Id> =
+        inventory.checkpoints.values().filter(|found| found.path.starts_with(&folder)).map(|found| found.manifest.id).collect();
+    if own.is_empty() {
+        return Err(Fault::Arguments(format!("there are no checkpoints under `{}`", context.store.shown(&folder))));
+    }
+    let mut kept = std::collections::BTreeSet::new();
+    for id in own {
+        kept.extend(context.store.ancestry(inventory, id)?.into_iter().map(|found| found.manifest.id));
+    }
+    Ok(kept)
+}
+
+fn node(context: &Context, children: &BTreeMap<Option<Id>, Vec<&Found>>, found: &Found) -> Node {
+    let below = children.get(&Some(found.manifest.id)).into_iter().flatten();
+    Node {
+        id: found.manifest.id.hex(),
+        step: found.manifest.step,
+        path: context.store.shown(&found.path),
+        has_tensors: found.has_tensors,
+        children: below.map(|child| node(context, children, child)).collect(),
+    }
+}
+
+fn draw(node: &Node, lead: &str, below: &str, out: &mut String) {
+    // A line of only children is drawn as one: its last checkpoint stands for it.
+    let mut last = node;
+    let mut passed = 0;
+    while let [only] = &last.children[..] {
+        if Path::new(&only.path).parent() != Path::new(&node.path).parent() {
+            break;
+        }
+        last = only;
+        passed += 1;
+    }
+    let more = if passed > 0 { format!(", {passed} checkpoints before it from {}", grouped(node.step)) } else { String::new() };
+    let tensors = if last.has_tensors { "" } else { ", without tensors" };
+    *out += &format!("{lead}{} at step {}{more}{tensors}\n", last.path, grouped(last.step));
+    for (index, child) in last.children.iter().enumerate() {
+        let (elbow, rail) = if index + 1 == last.children.len() { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+        draw(child, &format!("{below}{elbow}"), &format!("{below}{rail}"), out);
+    }
+}

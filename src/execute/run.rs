@@ -1,0 +1,233 @@
+//! Carries a plan out: several segments at once where their starts exist, then the evaluations that are missing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::board::Board;
+use super::events::{Event, Events};
+use super::executor::{Executor, Failure};
+use super::segment::{End, Trouble};
+use crate::history::{EVALUATOR, Id};
+use crate::plan::{Material, MissingEvaluation, Plan, PreparedSet, Segment};
+use crate::record::{Evaluation, FORMAT, State, Weights};
+use crate::spec::Name;
+use crate::store::{Found, Inventory, Store, StoreError, tensors_digest};
+
+/// A plan and everything it is carried out with.
+pub struct Job<'a> {
+    pub plan: &'a Plan,
+    pub store: &'a Store,
+    pub executor: &'a dyn Executor,
+    pub material: &'a Material,
+    /// Metric by which each experiment chooses its best checkpoints.
+    pub best: BTreeMap<Name, (Name, String)>,
+    /// Checkpoints that other experiments' files fork from: never thinned.
+    pub planned_parents: BTreeSet<Id>,
+    /// Segments that are trained at once.
+    pub jobs: usize,
+    /// Asked often: whether to save and stop.
+    pub stop: &'a (dyn Fn() -> bool + Sync),
+    pub events: &'a dyn Events,
+}
+
+/// How carrying out a plan ended.
+#[derive(Debug, Default, PartialEq)]
+pub struct Outcome {
+    pub steps_trained: u64,
+    /// One line for each leaf or evaluation that could not be finished.
+    pub failures: Vec<String>,
+    pub interrupted: bool,
+    /// A damaged checkpoint was put aside: planning again may find another way.
+    pub plan_again: bool,
+}
+
+/// What the threads share.
+pub(super) struct Shared {
+    pub found: Mutex<BTreeMap<Id, Found>>,
+    pub evaluations: Mutex<BTreeMap<(Id, String), Evaluation>>,
+    pub steps: AtomicU64,
+}
+
+impl Shared {
+    fn new(inventory: Inventory) -> Shared {
+        let keyed =
+            inventory.evaluations.into_iter().map(|evaluation| ((evaluation.id, evaluation.set_digest.clone()), evaluation));
+        Shared { found: Mutex::new(inventory.checkpoints), evaluations: Mutex::new(keyed.collect()), steps: AtomicU64::new(0) }
+    }
+
+    pub fn found(&self, id: Id) -> Option<Found> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    }
+
+    pub fn note(&self, found: Found) {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).insert(found.manifest.id, found);
+    }
+}
+
+/// Carries out the plan as far as possible: a leaf that fails does not stop the others.
+pub fn run(job: &Job<'_>, inventory: Inventory) -> Outcome {
+    let available: Vec<Id> =
+        inventory.checkpoints.values().filter(|found| found.has_tensors).map(|found| found.manifest.id).collect();
+    let shared = Shared::new(inventory);
+    let board = Board::new(job.plan.segments.len(), available);
+    let outcome = Mutex::new(Outcome::default());
+    std::thread::scope(|scope| {
+        for _ in 0..job.jobs.clamp(1, job.plan.segments.len().max(1)) {
+            scope.spawn(|| {
+                while let Some(index) = board.take(&job.plan.segments) {
+                    let reached = job.attempt(index, &shared, &outcome);
+                    board.done(reached);
+                }
+            });
+        }
+    });
+    if !(job.stop)() {
+        job.evaluate_missing(&shared, &outcome);
+    }
+    let mut outcome = outcome.into_inner().unwrap_or_else(PoisonError::into_inner);
+    outcome.steps_trained = shared.steps.load(Ordering::Relaxed);
+    outcome.interrupted |= (job.stop)();
+    outcome
+}
+
+impl Job<'_> {
+    /// Trains one segment and keeps the books; the name of its end where it was reached.
+    fn attempt(&self, index: usize, shared: &Shared, outcome: &Mutex<Outcome>) -> Option<Id> {
+        let segment = &self.plan.segments[index];
+        if (self.stop)() {
+            return None;
+        }
+        // A panic in one leaf must not take the others with it.
+        let result = catch_unwind(AssertUnwindSafe(|| self.train(index, shared)));
+        let result = result.unwrap_or_else(|panic| Err(Trouble::Failed(Failure::Device(panic_text(&*panic)))));
+        let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
+        match result {
+            Ok(End::Reached) => {
+                self.events.on(Event::Finished { segment, index });
+                return Some(segment.end());
+            }
+            Ok(End::Interrupted(step)) => {
+                outcome.interrupted = true;
+                self.events.on(Event::Interrupted { segment, index, step });
+            }
+            Err(trouble) => {
+                let message = format!("{}: {}", segment.owner, self.explain(trouble, &mut outcome.plan_again));
+                self.events.on(Event::Failed { segment, index, message: &message });
+                outcome.failures.push(message);
+            }
+        }
+        None
+    }
+
+    /// A damaged checkpoint is put aside, so that the next plan goes on from the one before it.
+    fn explain(&self, trouble: Trouble, plan_again: &mut bool) -> String {
+        match trouble {
+            Trouble::DamagedStart(found, error) => {
+                *plan_again = true;
+                match self.store.put_aside(&found.path) {
+                    Ok(aside) => format!("{error}; it was put aside as `{}`", self.store.shown(&aside)),
+                    Err(other) => {
+                        *plan_again = false;
+                        format!("{error}; and it cannot be put aside: {other}")
+                    }
+                }
+            }
+            other => other.to_string(),
+        }
+    }
+
+    /// Evaluates weights on every set of an experiment that has not seen them, and keeps the records.
+    pub(super) fn evaluate(&self, segment: Option<&Segment>, what: &Evaluated<'_>, shared: &Shared) -> Result<(), Trouble> {
+        let sets = self.material.sets.get(what.experiment).map_or(&[][..], Vec::as_slice);
+        let known = |set: &PreparedSet| {
+            shared.evaluations.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&(what.id, set.digest.clone()))
+        };
+        let missing: Vec<&PreparedSet> = sets.iter().filter(|set| !known(set)).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let (weights, tensors) = match what.state.ema.is_empty() {
+            true => (Weights::Raw, &what.state.model),
+            false => (Weights::Averaged, &what.state.ema),
+        };
+        let digest = tensors_digest(tensors).map_err(|message| Trouble::Failed(Failure::Misfit(message)))?;
+        for set in missing {
+            let scores = self.executor.evaluate(what.root, tensors, &set.spectra).map_err(Trouble::Failed)?;
+            let evaluation = Evaluation {
+                format: FORMAT,
+                id: what.id,
+                step: what.step,
+                weights,
+                tensors: digest.clone(),
+                set: set.name.to_string(),
+                set_digest: set.digest.clone(),
+                evaluator: EVALUATOR,
+                scores,
+            };
+            self.store.save_evaluation(what.experiment, &evaluation).map_err(Trouble::Store)?;
+            self.events.on(Event::Evaluated { segment, step: what.step, set: &set.name, scores: &evaluation.scores });
+            let key = (what.id, set.digest.clone());
+            shared.evaluations.lock().unwrap_or_else(PoisonError::into_inner).insert(key, evaluation);
+        }
+        Ok(())
+    }
+
+    fn evaluate_missing(&self, shared: &Shared, outcome: &Mutex<Outcome>) {
+        let mut by_checkpoint: BTreeMap<(Id, &Name), &MissingEvaluation> = BTreeMap::new();
+        for missing in &self.plan.evaluations {
+            by_checkpoint.insert((missing.id, &missing.experiment), missing);
+        }
+        let list: Vec<_> = by_checkpoint.into_values().collect();
+        let next = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..self.jobs.clamp(1, list.len().max(1)) {
+                scope.spawn(|| {
+                    while let Some(missing) = list.get(next.fetch_add(1, Ordering::SeqCst)).filter(|_| !(self.stop)()) {
+                        if let Err(trouble) = self.evaluate_checkpoint(missing, shared) {
+                            let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
+                            let message = format!(
+                                "evaluation of {}@{}: {}",
+                                missing.experiment,
+                                missing.step,
+                                self.explain(trouble, &mut outcome.plan_again)
+                            );
+                            self.events.on(Event::Warning(message.clone()));
+                            outcome.failures.push(message);
+                        }
+                    }
+                });
+            }
+        });
+    }
+
+    fn evaluate_checkpoint(&self, missing: &MissingEvaluation, shared: &Shared) -> Result<(), Trouble> {
+        let Some(found) = shared.found(missing.id) else { return Ok(()) };
+        let damaged = |error: StoreError| Trouble::DamagedStart(Box::new(found.clone()), error);
+        let state = self.store.state(&found).map_err(damaged)?;
+        let history = self.store.history(&found).map_err(damaged)?;
+        let what = Evaluated {
+            experiment: &missing.experiment,
+            id: missing.id,
+            step: missing.step,
+            root: history.root(),
+            state: &state,
+        };
+        self.evaluate(None, &what, shared)
+    }
+}
+
+/// Weights to evaluate, and what they are.
+pub(super) struct Evaluated<'a> {
+    pub experiment: &'a Name,
+    pub id: Id,
+    pub step: u64,
+    pub root: &'a crate::history::Root,
+    pub state: &'a State,
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
+    format!("training panicked: {}", text.unwrap_or_else(|| "no message".into()))
+}

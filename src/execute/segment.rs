@@ -1,0 +1,360 @@
+//! Trains one segment: a flat loop of updates, log lines, checkpoints and evaluations.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use chrono::{SecondsFormat, Utc};
+
+use super::events::Event;
+use super::executor::{Failure, Start, Stepped, Trainee};
+use super::run::{Evaluated, Job, Shared};
+use crate::history::{Id, Origin};
+use crate::plan::{Keep, Material, Owner, Segment};
+use crate::record::{MetricsRow, Numerics, ParentDigest, State, Timing};
+use crate::store::{self, Found, Live, Lost, StoreError};
+
+/// How a segment ended without trouble.
+#[derive(Debug)]
+pub(super) enum End {
+    Reached,
+    /// Stopped by a signal; the checkpoint at this step is saved.
+    Interrupted(u64),
+}
+
+/// Why a segment did not reach its end.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Trouble {
+    #[error(transparent)]
+    Failed(Failure),
+    #[error(transparent)]
+    Store(StoreError),
+    #[error("{1}")]
+    DamagedStart(Box<Found>, StoreError),
+}
+
+/// Checkpoints against crashes that are kept at any time.
+const ROLLING: usize = 2;
+/// How long the live files may lag behind.
+const FLUSH: Duration = Duration::from_millis(500);
+/// How often a segment that another process trains is looked at.
+const WAIT: Duration = Duration::from_millis(200);
+
+impl Job<'_> {
+    pub(super) fn train(&self, index: usize, shared: &Shared) -> Result<End, Trouble> {
+        let segment = &self.plan.segments[index];
+        let folder = self.folder(&segment.owner);
+        let lock_name = format!("{}.lock", segment.end().short());
+        let mut told = false;
+        let _lock = loop {
+            if let Some(lock) = self.store.lock(&lock_name).map_err(Trouble::Store)? {
+                break lock;
+            }
+            if !std::mem::replace(&mut told, true) {
+                self.events.on(Event::Waiting { segment });
+            }
+            if (self.stop)() {
+                return Ok(End::Interrupted(segment.from));
+            }
+            std::thread::sleep(WAIT);
+        };
+        let (from, start) = self.start(segment, &folder, shared);
+        if from == segment.to() {
+            return Ok(End::Reached);
+        }
+        let state = self.state(segment, start.as_ref())?;
+        let sampler = self.material.samplers.get(&Material::root_id(&segment.history)).cloned();
+        let sampler = sampler.ok_or_else(|| Trouble::Failed(Failure::NoSpectrum("the root's source was not made".into())))?;
+        for span in segment.history.spans().iter().filter(|span| span.from >= from) {
+            sampler.check(&span.settings.difficulty).map_err(|message| Trouble::Failed(Failure::NoSpectrum(message)))?;
+        }
+        let trainee =
+            self.executor.start(Start { history: &segment.history, step: from, state, sampler }).map_err(Trouble::Failed)?;
+        let live = self.store.live(&folder, from).map_err(Trouble::Store)?;
+        self.events.on(Event::Started { segment, index, from });
+        let parent = start.map(|found| parent_of(&found));
+        let training = Training {
+            job: self,
+            segment,
+            index,
+            shared,
+            folder,
+            numerics: self.executor.numerics(),
+            rows: BTreeMap::new(),
+            piece: Piece { parent, ..Piece::default() },
+            unwritten: Unwritten::default(),
+            began: Instant::now(),
+            flushed: Instant::now(),
+            flushed_step: from,
+            step: from,
+        };
+        training.work(trainee, live)
+    }
+
+    fn folder(&self, owner: &Owner) -> PathBuf {
+        match owner {
+            Owner::Leaf(key) => self.store.leaf_folder(key),
+            Owner::Shared(experiment) => self.store.shared_folder(experiment),
+        }
+    }
+
+    /// The deepest checkpoint there is now: another process may have gone further since the plan was made.
+    fn start(&self, segment: &Segment, folder: &Path, shared: &Shared) -> (u64, Option<Found>) {
+        for save in segment.saves.iter().rev().filter(|save| save.step > segment.from) {
+            let path = folder.join(format!("{}-{}", save.step, save.id.short()));
+            let Ok(manifest) = self.store.read_manifest(&path) else { continue };
+            let has_tensors = path.join("tensors").join("MANIFEST.json").exists();
+            if manifest.id == save.id && (has_tensors || save.step == segment.to() && shared.found(save.id).is_none()) {
+                let found = Found { path, manifest, has_tensors };
+                shared.note(found.clone());
+                return (save.step, Some(found));
+            }
+        }
+        (segment.from, segment.start.and_then(|id| shared.found(id)))
+    }
+
+    /// The state to start from: a checkpoint's, imported weights, or nothing for fresh ones.
+    fn state(&self, segment: &Segment, start: Option<&Found>) -> Result<Option<State>, Trouble> {
+        if let Some(found) = start {
+            let damaged = |error| Trouble::DamagedStart(Box::new(found.clone()), error);
+            self.store.history(found).map_err(damaged)?;
+            return self.store.state(found).map(Some).map_err(damaged);
+        }
+        match &segment.history.root().origin {
+            Origin::Initial => Ok(None),
+            Origin::Imported { digest, .. } => {
+                let model = self.material.imported.get(digest).cloned();
+                let model =
+                    model.ok_or_else(|| Trouble::Failed(Failure::Misfit("the imported weights were not read".into())))?;
+                Ok(Some(State { model, ..State::default() }))
+            }
+        }
+    }
+}
+
+/// What has been trained since the last checkpoint.
+#[derive(Default)]
+struct Piece {
+    parent: Option<ParentDigest>,
+    metrics: Vec<u8>,
+    timing: Vec<u8>,
+}
+
+/// Lines that have not reached the live files yet.
+#[derive(Default)]
+struct Unwritten {
+    metrics: Vec<u8>,
+    timing: Vec<u8>,
+}
+
+/// A segment while it is being trained.
+struct Training<'a> {
+    job: &'a Job<'a>,
+    segment: &'a Segment,
+    index: usize,
+    shared: &'a Shared,
+    folder: PathBuf,
+    numerics: Numerics,
+    /// Every row of this attempt by step, to compare with what earlier attempts lost.
+    rows: BTreeMap<u64, Vec<u8>>,
+    piece: Piece,
+    unwritten: Unwritten,
+    began: Instant,
+    flushed: Instant,
+    flushed_step: u64,
+    /// Updates behind the state.
+    step: u64,
+}
+
+impl Training<'_> {
+    fn work(mut self, mut trainee: Box<dyn Trainee>, live: Live) -> Result<End, Trouble> {
+        let ended = self.steps(&mut *trainee, &live);
+        match &ended {
+            Ok(_) => live.finish().map_err(Trouble::Store)?,
+            Err(trouble) => {
+                // The evidence stays; that the disk may be full must not hide the first trouble.
+                let _ = self.flush(&live);
+                let failed = matches!(trouble, Trouble::Failed(_)).then(|| trouble.to_string());
+                let _ = live.keep(failed.as_deref());
+            }
+        }
+        ended
+    }
+
+    fn steps(&mut self, trainee: &mut dyn Trainee, live: &Live) -> Result<End, Trouble> {
+        while self.step < self.segment.to() {
+            let read = self.is_logged(self.step);
+            let stepped = trainee.step(read, self.job.stop).map_err(Trouble::Failed)?;
+            let Stepped::Done(measured) = stepped else { return self.interrupt(trainee) };
+            self.job.events.on(Event::Step {
+                segment: self.segment,
+                index: self.index,
+                step: self.step,
+                measured: measured.as_ref(),
+            });
+            if let Some(measured) = measured.filter(|_| read) {
+                self.log(&MetricsRow::new(&self.segment.history.at(self.step), &measured));
+            }
+            self.step += 1;
+            self.shared.steps.fetch_add(1, Ordering::Relaxed);
+            if self.flushed.elapsed() > FLUSH {
+                self.flush(live)?;
+            }
+            let save = self.segment.save_at(self.step).is_some();
+            let evaluate = self.segment.evaluate.contains(&self.step);
+            if save || evaluate {
+                let state = trainee.state().map_err(Trouble::Failed)?;
+                if save {
+                    self.save(&state)?;
+                }
+                if evaluate {
+                    self.evaluate(&state)?;
+                }
+                self.thin()?;
+            }
+            if (self.job.stop)() && self.step < self.segment.to() {
+                return self.interrupt(trainee);
+            }
+        }
+        Ok(End::Reached)
+    }
+
+    /// Steps that are logged: a function of the history and the step alone, so that cuts leave no trace.
+    fn is_logged(&self, step: u64) -> bool {
+        step.is_multiple_of(self.segment.log_every) || self.segment.history.edges().any(|edge| edge == step)
+    }
+
+    fn log(&mut self, row: &MetricsRow) {
+        let mut line = serde_json::to_vec(row).expect("rows can be written as JSON");
+        line.push(b'\n');
+        self.piece.metrics.extend(&line);
+        self.unwritten.metrics.extend(&line);
+        self.rows.insert(row.step, line);
+    }
+
+    /// Adds a line of timing and writes what can be followed live.
+    fn flush(&mut self, live: &Live) -> Result<(), Trouble> {
+        let steps = (self.step - self.flushed_step).max(1);
+        let timing = Timing {
+            step: self.step,
+            time: Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true),
+            elapsed_seconds: self.began.elapsed().as_secs_f64(),
+            seconds_per_step: self.flushed.elapsed().as_secs_f64() / steps as f64,
+        };
+        let mut line = serde_json::to_vec(&timing).expect("timings can be written as JSON");
+        line.push(b'\n');
+        self.piece.timing.extend(&line);
+        self.unwritten.timing.extend(&line);
+        live.append(&self.unwritten.metrics, &self.unwritten.timing).map_err(Trouble::Store)?;
+        self.unwritten = Unwritten::default();
+        (self.flushed, self.flushed_step) = (Instant::now(), self.step);
+        Ok(())
+    }
+
+    fn save(&mut self, state: &State) -> Result<(), Trouble> {
+        let history = self.segment.history.cut(self.step);
+        let segment = store::Segment {
+            history: &history,
+            parent: self.piece.parent.take(),
+            numerics: &self.numerics,
+            metrics: &self.piece.metrics,
+            timing: &self.piece.timing,
+        };
+        let committed = self.job.store.commit(&self.folder, &segment, state).map_err(Trouble::Store)?;
+        self.piece = Piece { parent: Some(parent_of(&committed.found)), ..Piece::default() };
+        self.shared.note(committed.found);
+        self.job.events.on(Event::Saved { segment: self.segment, step: self.step });
+        self.compare_lost()
+    }
+
+    /// What earlier attempts lost is forgotten once it has been trained again and agrees; a difference is said and stays.
+    fn compare_lost(&self) -> Result<(), Trouble> {
+        for lost in self.job.store.lost(&self.folder) {
+            let rows = complete_rows(&lost);
+            let Some(last) = rows.keys().next_back() else { continue };
+            let covered = rows.keys().next() >= self.rows.keys().next() && *last < self.step;
+            if !covered || lost.has_failed {
+                continue;
+            }
+            match rows.iter().find(|(step, row)| self.rows.get(step) != Some(row)) {
+                None => self.job.store.forget(&lost).map_err(Trouble::Store)?,
+                Some((step, _)) => {
+                    let shown = self.job.store.shown(&lost.folder);
+                    let text = format!(
+                        "`{shown}` was trained again and differs from step {step} on: equal histories must give equal bits; both are kept"
+                    );
+                    self.job.events.on(Event::Warning(text));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn evaluate(&self, state: &State) -> Result<(), Trouble> {
+        let id = self.segment.history.ids([self.step])[0];
+        let root = self.segment.history.root();
+        let what = Evaluated { experiment: self.segment.owner.experiment(), id, step: self.step, root, state };
+        self.job.evaluate(Some(self.segment), &what, self.shared)
+    }
+
+    /// Stopped by a signal: the state is saved as it is.
+    fn interrupt(&mut self, trainee: &mut dyn Trainee) -> Result<End, Trouble> {
+        let start = self.piece.parent.as_ref().map_or(self.segment.history.start(), |parent| parent.step);
+        if self.step > start {
+            let state = trainee.state().map_err(Trouble::Failed)?;
+            self.save(&state)?;
+        }
+        Ok(End::Interrupted(self.step))
+    }
+
+    /// Takes the tensors of all but the last few checkpoints that nothing else keeps.
+    fn thin(&self) -> Result<(), Trouble> {
+        let mut rolling = self.rolling();
+        rolling.sort_by_key(|found| found.manifest.step);
+        let surplus = rolling.len().saturating_sub(ROLLING);
+        for found in rolling.into_iter().take(surplus) {
+            self.job.store.thin(&found).map_err(Trouble::Store)?;
+            self.shared.note(Found { has_tensors: false, ..found });
+        }
+        Ok(())
+    }
+
+    /// Checkpoints of this edge that only guard against crashes.
+    fn rolling(&self) -> Vec<Found> {
+        let best = self.best();
+        let lasting = |id: Id| self.segment.saves.iter().any(|save| save.id == id && save.keep > Keep::Rolling);
+        let found = self.shared.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let here = found.values().filter(|found| found.has_tensors && found.path.parent() == Some(&self.folder));
+        here.filter(|found| (self.segment.begins + 1..=self.step).contains(&found.manifest.step))
+            .filter(|found| {
+                let id = found.manifest.id;
+                !lasting(id) && Some(id) != best && !self.job.planned_parents.contains(&id) && !self.job.plan.kept.contains(&id)
+            })
+            .cloned()
+            .collect()
+    }
+
+    /// The saved checkpoint of this edge with the best validation metric; of equals the earliest.
+    fn best(&self) -> Option<Id> {
+        let (set, metric) = self.job.best.get(self.segment.owner.experiment())?;
+        let evaluations = self.shared.evaluations.lock().unwrap_or_else(PoisonError::into_inner);
+        let sets = self.job.material.sets.get(self.segment.owner.experiment())?;
+        let digest = &sets.iter().find(|known| known.name == *set)?.digest;
+        let score = |id: Id| evaluations.get(&(id, digest.clone()))?.scores.summary.all.named(metric);
+        let scored =
+            self.segment.saves.iter().filter(|save| save.step <= self.step).filter_map(|save| Some((score(save.id)?, save.id)));
+        scored.reduce(|best, next| if next.0 > best.0 { next } else { best }).map(|(_, id)| id)
+    }
+}
+
+fn parent_of(found: &Found) -> ParentDigest {
+    ParentDigest { id: found.manifest.id, step: found.manifest.step, tensors: found.manifest.tensors.clone() }
+}
+
+/// The rows of a lost attempt by step; a last line that was cut off is not one.
+fn complete_rows(lost: &Lost) -> BTreeMap<u64, Vec<u8>> {
+    let lines = lost.metrics.split_inclusive(|&byte| byte == b'\n').filter(|line| line.ends_with(b"\n"));
+    lines.filter_map(|line| Some((serde_json::from_slice::<MetricsRow>(line).ok()?.step, line.to_vec()))).collect()
+}

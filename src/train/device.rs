@@ -1,0 +1,128 @@
+//! Which machine part trains: chosen by name, opened with a clear error.
+
+use std::fmt;
+use std::str::FromStr;
+
+use burn::tensor::Device;
+
+use crate::execute::Failure;
+
+/// The device asked for: `auto`, `cpu`, `cuda` or `cuda:1`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Choice {
+    /// The first NVIDIA GPU where there is one and the build can use it, otherwise the CPU.
+    #[default]
+    Auto,
+    Cpu,
+    /// The NVIDIA GPU with this index.
+    Cuda(usize),
+}
+
+/// The backend behind an open device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// burn's CPU backend.
+    Flex,
+    Cuda,
+}
+
+/// An open device without autodiff: what requires a gradient is said tensor by tensor.
+#[derive(Clone, Debug)]
+pub struct Place {
+    pub device: Device,
+    pub backend: Backend,
+}
+
+impl FromStr for Choice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Choice, String> {
+        let index = |text: &str| text.parse().map_err(|_| format!("`{text}` is no index of a GPU: write `cuda:0`"));
+        match text {
+            "auto" => Ok(Choice::Auto),
+            "cpu" => Ok(Choice::Cpu),
+            "cuda" => Ok(Choice::Cuda(0)),
+            _ => match text.strip_prefix("cuda:") {
+                Some(number) => index(number).map(Choice::Cuda),
+                None => Err(format!("`{text}` is no device: write `auto`, `cpu`, `cuda` or `cuda:1`")),
+            },
+        }
+    }
+}
+
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Choice::Auto => f.write_str("auto"),
+            Choice::Cpu => f.write_str("cpu"),
+            Choice::Cuda(index) => write!(f, "cuda:{index}"),
+        }
+    }
+}
+
+impl Choice {
+    /// Opens the device, or says what is missing.
+    pub fn open(self) -> Result<Place, Failure> {
+        match self {
+            Choice::Cpu => Ok(cpu()),
+            Choice::Cuda(index) => cuda(index),
+            Choice::Auto if gpus() > 0 => cuda(0),
+            Choice::Auto => Ok(cpu()),
+        }
+    }
+}
+
+fn cpu() -> Place {
+    Place { device: Device::flex(), backend: Backend::Flex }
+}
+
+/// Number of NVIDIA GPUs this build can use. Opening a GPU that is not there panics, so they are counted first.
+#[cfg(feature = "cuda")]
+fn gpus() -> usize {
+    Device::enumerate(burn::tensor::DeviceType::Cuda).into_iter().count()
+}
+
+#[cfg(not(feature = "cuda"))]
+fn gpus() -> usize {
+    0
+}
+
+#[cfg(feature = "cuda")]
+fn cuda(index: usize) -> Result<Place, Failure> {
+    match gpus() {
+        0 => Err(Failure::Device("no NVIDIA GPU was found: is the driver installed? `--device cpu` trains on the CPU".into())),
+        found if index >= found => {
+            Err(Failure::Device(format!("there is no `cuda:{index}`: {found} GPU(s) were found, counted from 0")))
+        }
+        _ => Ok(Place { device: Device::cuda(index), backend: Backend::Cuda }),
+    }
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda(index: usize) -> Result<Place, Failure> {
+    let how = "build it with `cargo build --release --features cuda`, or use `--device cpu`";
+    Err(Failure::Device(format!("`cuda:{index}` needs a build with the feature `cuda`: {how}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_are_named() {
+        for (text, choice) in [("auto", Choice::Auto), ("cpu", Choice::Cpu), ("cuda:1", Choice::Cuda(1))] {
+            assert_eq!(text.parse(), Ok(choice));
+            assert_eq!(choice.to_string(), text);
+        }
+        assert_eq!("cuda".parse(), Ok(Choice::Cuda(0)));
+        assert!("gpu".parse::<Choice>().unwrap_err().contains("`auto`"));
+        assert!("cuda:x".parse::<Choice>().unwrap_err().contains("cuda:0"));
+    }
+
+    #[test]
+    fn the_cpu_is_always_there_and_a_missing_gpu_is_said() {
+        assert_eq!(Choice::Cpu.open().unwrap().backend, Backend::Flex);
+        let Err(Failure::Device(message)) = Choice::Cuda(99).open() else { panic!("there are no hundred GPUs") };
+        assert!(message.contains("cuda"), "{message}");
+    }
+}

@@ -1,0 +1,80 @@
+//! Training and evaluating with burn: the only part of the program that names it.
+//!
+//! [`Burn`] implements [`Executor`]. A trainee holds weights and optimizer state as one vector each; everything else
+//! (batch, rate, loss weights, dropout) is a function of the history and the step.
+
+mod decode;
+mod device;
+mod dropout;
+mod feed;
+mod layout;
+mod losses;
+mod network;
+mod optimizer;
+mod trainee;
+
+#[cfg(test)]
+mod testing;
+
+pub use self::decode::{Answers, Decoded, decode};
+pub use self::device::{Backend, Choice, Place};
+
+use crate::execute::{Executor, Failure, Start, Trainee};
+use crate::history::Root;
+use crate::record::{Numerics, Scores, Tensors};
+use crate::task::metrics::{Answer, Counts, Summary};
+use crate::task::sampler::Sampler;
+use crate::task::spectrum::Spectrum;
+
+/// Trains with burn on one device.
+#[derive(Clone, Debug)]
+pub struct Burn {
+    place: Place,
+}
+
+impl Burn {
+    /// Opens the device, or says what is missing.
+    pub fn open(choice: Choice) -> Result<Burn, Failure> {
+        Ok(Burn { place: choice.open()? })
+    }
+
+    /// Answers for spectra, with these weights.
+    pub fn answers(&self, root: &Root, weights: &Tensors, spectra: &[Spectrum]) -> Result<Answers, Failure> {
+        decode(root.model.recursive(), weights, spectra, &self.place)
+    }
+}
+
+impl Executor for Burn {
+    fn numerics(&self) -> Numerics {
+        todo!()
+    }
+
+    fn self_test(&self, _root: &Root, _sampler: &Sampler) -> Result<(), Failure> {
+        todo!()
+    }
+
+    fn start(&self, start: Start<'_>) -> Result<Box<dyn Trainee>, Failure> {
+        Ok(Box::new(trainee::Training::start(start, &self.place)?))
+    }
+
+    fn evaluate(&self, root: &Root, weights: &Tensors, spectra: &[Spectrum]) -> Result<Scores, Failure> {
+        let answers = self.answers(root, weights, spectra)?;
+        Ok(Scores { cross_entropy: answers.cross_entropy, summary: summarize(root, spectra, &answers) })
+    }
+}
+
+/// Scores answers against their spectra.
+fn summarize(root: &Root, spectra: &[Spectrum], answers: &Answers) -> Summary {
+    let vocabulary = root.vocabulary();
+    let mut counts = Counts::default();
+    for (spectrum, decoded) in spectra.iter().zip(&answers.decoded) {
+        let answer = Answer {
+            predicted: &decoded.tokens,
+            truth: &spectrum.peptide,
+            neutral_mass: spectrum.neutral_mass(),
+            score: Some(decoded.score),
+        };
+        counts.add(&vocabulary, answer);
+    }
+    counts.summary()
+}

@@ -1,0 +1,122 @@
+//! The layers that encoder and core are made of.
+
+use burn::tensor::activation::{gelu, softmax};
+use burn::tensor::{Tensor, module};
+
+use super::Parameters;
+use crate::train::dropout::Dropout;
+
+/// Added to the variance in layer norms.
+const NORM_EPSILON: f64 = 1e-5;
+
+/// x W + b with W `[in, out]`.
+pub struct Linear {
+    weight: Tensor<2>,
+    bias: Tensor<1>,
+}
+
+impl Linear {
+    pub fn new(source: &Parameters, path: &str) -> Linear {
+        Linear { weight: source.get(&format!("{path}.weight")), bias: source.get(&format!("{path}.bias")) }
+    }
+
+    pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        module::linear(x, self.weight.clone(), Some(self.bias.clone()))
+    }
+}
+
+/// Layer norm over the last dimension.
+pub struct Norm {
+    gamma: Tensor<1>,
+    beta: Tensor<1>,
+}
+
+impl Norm {
+    pub fn new(source: &Parameters, path: &str) -> Norm {
+        Norm { gamma: source.get(&format!("{path}.gamma")), beta: source.get(&format!("{path}.beta")) }
+    }
+
+    pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        module::layer_norm(x, self.gamma.clone(), Some(self.beta.clone()), NORM_EPSILON)
+    }
+}
+
+/// What is attended to: keys `[B, H, d/H, S]` and values `[B, H, S, d/H]`, and what is added to the scores.
+#[derive(Clone)]
+pub struct Memory {
+    keys: Tensor<4>,
+    values: Tensor<4>,
+    /// 0 for what may be seen, very negative for padding, `[B, 1, 1, S]`; `None` where all may be seen.
+    bias: Option<Tensor<4>>,
+}
+
+/// Scaled dot-product attention with several heads (Vaswani et al., 2017).
+pub struct Attention {
+    heads: usize,
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    output: Linear,
+}
+
+impl Attention {
+    pub fn new(source: &Parameters, path: &str, heads: u32) -> Attention {
+        let part = |name: &str| Linear::new(source, &format!("{path}.{name}"));
+        Attention {
+            heads: heads as usize,
+            query: part("query"),
+            key: part("key"),
+            value: part("value"),
+            output: part("output"),
+        }
+    }
+
+    /// Keys and values of what is attended to, `[B, S, d]`: made once where it stays the same over several passes.
+    pub fn memory(&self, x: Tensor<3>, bias: Option<Tensor<4>>) -> Memory {
+        let keys = self.split(self.key.forward(x.clone())).swap_dims(2, 3);
+        Memory { keys, values: self.split(self.value.forward(x)), bias }
+    }
+
+    /// Attends from x, `[B, Q, d]`.
+    pub fn forward(&self, x: Tensor<3>, memory: &Memory) -> Tensor<3> {
+        let [batch, length, width] = x.dims();
+        let scale = 1.0 / ((width / self.heads) as f64).sqrt();
+        let query = self.split(self.query.forward(x).mul_scalar(scale));
+        let mut scores = query.matmul(memory.keys.clone());
+        if let Some(bias) = &memory.bias {
+            scores = scores.add(bias.clone());
+        }
+        let seen = softmax(scores, 3).matmul(memory.values.clone());
+        self.output.forward(seen.swap_dims(1, 2).reshape([batch, length, width]))
+    }
+
+    /// `[B, S, d]` to `[B, H, S, d/H]`.
+    fn split(&self, x: Tensor<3>) -> Tensor<4> {
+        let [batch, length, width] = x.dims();
+        x.reshape([batch, length, self.heads, width / self.heads]).swap_dims(1, 2)
+    }
+}
+
+/// Two linear layers, four times as wide in between, with a GELU.
+pub struct FeedForward {
+    widen: Linear,
+    narrow: Linear,
+}
+
+impl FeedForward {
+    pub fn new(source: &Parameters, path: &str) -> FeedForward {
+        FeedForward {
+            widen: Linear::new(source, &format!("{path}.widen")),
+            narrow: Linear::new(source, &format!("{path}.narrow")),
+        }
+    }
+
+    pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        self.narrow.forward(gelu(self.widen.forward(x)))
+    }
+}
+
+/// The residual stream plus a branch, whose elements are dropped by chance.
+pub fn add(x: Tensor<3>, branch: Tensor<3>, dropout: &Dropout) -> Tensor<3> {
+    x.add(dropout.apply(branch))
+}

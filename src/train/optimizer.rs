@@ -1,0 +1,137 @@
+//! What an update does to the weights: clipping, AdamW, and the running average. Hyper-parameters come anew with every
+//! step, so that a run that was cut goes on like one that was not.
+
+use burn::optim::{AdamWConfig, AdamWState, AdaptiveMomentumState, Optimizer as _};
+use burn::tensor::Tensor;
+
+use super::device::Place;
+use super::layout::{Layout, norm};
+use crate::execute::Failure;
+use crate::history::At;
+use crate::record::{self, State, Tensors};
+use crate::spec::Optimizer;
+
+const MOMENTS: [&str; 2] = [".moment_1", ".moment_2"];
+/// Name of the counters, of optimizer and average alike.
+const UPDATES: &str = "updates";
+
+/// Weights and everything that changes with them.
+pub struct Weights {
+    layout: Layout,
+    place: Place,
+    current: Tensor<1>,
+    /// Moments of AdamW with the number of updates; `None` before the first.
+    moments: Option<AdaptiveMomentumState<1>>,
+    average: Option<Average>,
+}
+
+/// Running average of the weights.
+struct Average {
+    weights: Tensor<1>,
+    updates: u64,
+}
+
+impl Weights {
+    /// Puts a state on the device; every tensor must find its place.
+    pub fn new(layout: Layout, state: &State, place: Place) -> Result<Weights, Failure> {
+        let device = &place.device;
+        let current = layout.place(&state.model, "", "weights", device)?;
+        layout.refuse_left_over(&state.model, &[""], &[], "weights")?;
+        let moments = if state.optimizer.is_empty() { None } else { Some(moments(&layout, &state.optimizer, &place)?) };
+        let average = if state.ema.is_empty() { None } else { Some(average(&layout, &state.ema, &place)?) };
+        Ok(Weights { layout, current, moments, average, place })
+    }
+
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The parameters, in the order of the layout, without gradients.
+    pub fn parts(&self) -> Vec<Tensor<1>> {
+        self.layout.split(&self.current)
+    }
+
+    /// The state as named tensors.
+    pub fn state(&self) -> Result<State, Failure> {
+        let mut state = State { model: self.layout.read(&self.current, "")?, ..State::default() };
+        if let Some(moments) = &self.moments {
+            state.optimizer = self.layout.read(&moments.moment_1, MOMENTS[0])?;
+            state.optimizer.extend(self.layout.read(&moments.moment_2, MOMENTS[1])?);
+            state.optimizer.insert(UPDATES.into(), record::Tensor::counter(moments.time as u64));
+        }
+        if let Some(average) = &self.average {
+            state.ema = self.layout.read(&average.weights, "")?;
+            state.ema.insert(UPDATES.into(), record::Tensor::counter(average.updates));
+        }
+        Ok(state)
+    }
+
+    /// Makes one update from the gradient of the whole batch and its norm.
+    pub fn update(&mut self, at: &At, gradient: Tensor<1>, norm: Tensor<1>) {
+        let gradient = match at.clip {
+            Some(most) => clip(gradient, norm, most),
+            None => gradient,
+        };
+        let before = at.ema.is_some() && self.average.is_none();
+        let before = before.then(|| Average { weights: self.current.clone(), updates: 0 });
+        self.average = if at.ema.is_some() { self.average.take().or(before) } else { None };
+        self.adamw(at, gradient);
+        if let (Some(decay), Some(average)) = (at.ema, &mut self.average) {
+            average.follow(&self.current, decay);
+        }
+    }
+
+    /// AdamW (Loshchilov and Hutter, 2019) as burn has it, over all parameters at once.
+    fn adamw(&mut self, at: &At, gradient: Tensor<1>) {
+        let Optimizer::AdamW { weight_decay, beta_1, beta_2, epsilon } = at.optimizer;
+        let config = AdamWConfig::new().with_beta_1(beta_1 as f32).with_beta_2(beta_2 as f32);
+        let adamw = config.with_epsilon(epsilon as f32).with_weight_decay(weight_decay as f32).build();
+        let empty = Tensor::zeros([0], &self.place.device);
+        let current = std::mem::replace(&mut self.current, empty);
+        let state = self.moments.take().map(AdamWState::new);
+        let (current, state) = adamw.step(at.rate, current, gradient, state);
+        self.current = current;
+        self.moments = state.map(|state| state.momentum);
+    }
+}
+
+/// Scales a gradient whose global norm is above `most` down to it.
+fn clip(gradient: Tensor<1>, norm: Tensor<1>, most: f64) -> Tensor<1> {
+    let scale = norm.clamp_min(f32::MIN_POSITIVE).recip().mul_scalar(most).clamp_max(1.0);
+    gradient.mul(scale)
+}
+
+/// Global norm of a gradient, `[1]`.
+pub fn gradient_norm(gradient: &Tensor<1>) -> Tensor<1> {
+    norm(gradient)
+}
+
+impl Average {
+    /// Moves towards the weights: at the n-th update by 1 - min(d, (1 + n) / (10 + n)), so that early averages mean
+    /// something.
+    fn follow(&mut self, weights: &Tensor<1>, decay: f64) {
+        self.updates += 1;
+        let n = self.updates as f64;
+        let decay = decay.min((1.0 + n) / (10.0 + n));
+        let old = self.weights.clone().mul_scalar(decay);
+        self.weights = old.add(weights.clone().mul_scalar(1.0 - decay));
+    }
+}
+
+fn moments(layout: &Layout, tensors: &Tensors, place: &Place) -> Result<AdaptiveMomentumState<1>, Failure> {
+    let what = "optimizer";
+    layout.refuse_left_over(tensors, &MOMENTS, &[UPDATES], what)?;
+    let [first, second] = MOMENTS.map(|moment| layout.place(tensors, moment, what, &place.device));
+    Ok(AdaptiveMomentumState::new(counter(tensors, what)? as usize, first?, second?))
+}
+
+fn average(layout: &Layout, tensors: &Tensors, place: &Place) -> Result<Average, Failure> {
+    let what = "running average";
+    layout.refuse_left_over(tensors, &[""], &[UPDATES], what)?;
+    Ok(Average { weights: layout.place(tensors, "", what, &place.device)?, updates: counter(tensors, what)? })
+}
+
+fn counter(tensors: &Tensors, what: &str) -> Result<u64, Failure> {
+    let found = tensors.get(UPDATES).and_then(record::Tensor::as_counter);
+    found.ok_or_else(|| Failure::Misfit(format!("the counter `{UPDATES}` of the {what} is missing")))
+}
