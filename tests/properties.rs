@@ -6,7 +6,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use runner::history::{History, changes};
-use runner::lineage::{FileOrigin, Known, Leaf, Library, Path, Tree, resolve};
+use runner::lineage::{FileOrigin, Known, Leaf, Library, Path, Resolved, Tree, resolve};
+use runner::plan::{Existing, Plan};
 use runner::spec::{
     Branch, Change, Curriculum, CurriculumChoice, Experiment, Name, Parent, Place, Rate, Stage, StageData, parse,
 };
@@ -100,8 +101,37 @@ fn fork(parent: &str, curriculum: CurriculumChoice, max_step: u64) -> Experiment
     Experiment { curriculum: Some(curriculum), ..parse(&text).unwrap() }
 }
 
+/// What a random fork is made from: its parent's place in the list, the step, a curriculum, a change, its length, its kind.
+type Twig = (usize, u64, Curriculum, Change, u64, i32);
+
+fn twig() -> impl Strategy<Value = Twig> {
+    (0..5_usize, 0..END, curriculum(), change(), 1_u64..30, 0..3)
+}
+
+/// Trunks, forks of them, and forks of forks, parents first; some under two seeds, of which a fork takes the first.
+fn family(trunks: &[(Curriculum, Rate)], twigs: Vec<Twig>) -> Vec<(String, Experiment)> {
+    let mut experiments: Vec<(String, Experiment)> =
+        trunks.iter().enumerate().map(|(index, (c, r))| (format!("trunk{index}"), trunk(c, r, END))).collect();
+    for (index, (of, at, c, change, more, kind)) in twigs.into_iter().enumerate() {
+        let (parent, known) = &experiments[of % experiments.len()];
+        let seed = if known.seeds.is_empty() { "" } else { "#1" };
+        let at = at.min(known.max_step);
+        let curriculum = if kind == 0 { CurriculumChoice::Inherit } else { CurriculumChoice::Inline(c) };
+        let mut experiment = fork(&format!("{parent}{seed}@{at}"), curriculum, at + more);
+        experiment.change = (kind == 1).then_some(change);
+        experiment.seeds = if kind == 2 { vec![1, 2] } else { vec![] };
+        experiment.save_every = Some(1 + more / 2);
+        experiments.push((format!("fork{index}"), experiment));
+    }
+    experiments
+}
+
 /// All leaves of all experiments, in the order of the experiments' names; nothing may be wrong with them.
 fn leaves(experiments: &[(&str, Experiment)], curricula: &[(&str, &Curriculum)]) -> Vec<Leaf> {
+    resolved(experiments, curricula).into_values().flat_map(|resolved| resolved.leaves).collect()
+}
+
+fn resolved(experiments: &[(&str, Experiment)], curricula: &[(&str, &Curriculum)]) -> BTreeMap<Name, Resolved> {
     let origin = |file: &str| FileOrigin { file: file.into(), at: Place::root() };
     let library = Library {
         experiments: experiments
@@ -117,7 +147,7 @@ fn leaves(experiments: &[(&str, Experiment)], curricula: &[(&str, &Curriculum)])
     let targets: Vec<Name> = library.experiments.keys().cloned().collect();
     let resolution = resolve(&library, &targets);
     assert!(resolution.faults.is_empty(), "{:#?}", resolution.faults);
-    resolution.experiments.into_values().flat_map(|resolved| resolved.leaves).collect()
+    resolution.experiments
 }
 
 /// The history of the only leaf of the last experiment.
@@ -222,22 +252,10 @@ proptest! {
     #[test]
     fn a_tree_covers_every_history_and_shares_what_they_share(
         trunks in vec((curriculum(), rate()), 1..3),
-        branches in vec((0..3_usize, 1..END, curriculum(), change(), 1_u64..30, 0..3), 1..8),
+        twigs in vec(twig(), 1..8),
         marks in vec(vec(1..2 * END, 0..3), 11),
     ) {
-        let mut experiments: Vec<(String, Experiment)> =
-            trunks.iter().enumerate().map(|(i, (c, r))| (format!("trunk{i}"), trunk(c, r, END))).collect();
-        for (index, (of, at, c, change, more, kind)) in branches.into_iter().enumerate() {
-            // Forks of trunks and forks of forks; some under two seeds, of which a fork takes the first.
-            let (parent, known) = &experiments[of % experiments.len()];
-            let seed = if known.seeds.is_empty() { "" } else { "#1" };
-            let at = at.min(known.max_step);
-            let curriculum = if kind == 0 { CurriculumChoice::Inherit } else { CurriculumChoice::Inline(c) };
-            let mut experiment = fork(&format!("{parent}{seed}@{at}"), curriculum, at + more);
-            experiment.change = (kind == 1).then_some(change);
-            experiment.seeds = if kind == 2 { vec![1, 2] } else { vec![] };
-            experiments.push((format!("fork{index}"), experiment));
-        }
+        let experiments = family(&trunks, twigs);
         let listed: Vec<(&str, Experiment)> = experiments.iter().map(|(stem, e)| (stem.as_str(), e.clone())).collect();
         let leaves = leaves(&listed, &[]);
         let paths: Vec<Path<'_>> = leaves.iter().enumerate().map(|(index, leaf)| {
@@ -247,6 +265,44 @@ proptest! {
             Path { history: &leaf.history, marks }
         }).collect();
         check_tree(&paths)?;
+    }
+
+    #[test]
+    fn a_plan_trains_what_is_missing_and_then_nothing(
+        trunks in vec((curriculum(), rate()), 1..3), twigs in vec(twig(), 1..6), there in vec(0..4, 40),
+    ) {
+        let experiments = family(&trunks, twigs);
+        let listed: Vec<(&str, Experiment)> = experiments.iter().map(|(stem, e)| (stem.as_str(), e.clone())).collect();
+        let resolved = resolved(&listed, &[]);
+        for target in resolved.keys() {
+            let plan = |existing: &Existing| Plan::new(&resolved, target, existing, &BTreeMap::new());
+            let nothing = plan(&Existing::default());
+            prop_assert_eq!(nothing.steps_to_train(), nothing.steps_shared());
+            // Some checkpoints exist, of them some without their tensors.
+            let saves = nothing.segments.iter().flat_map(|segment| &segment.saves).zip(there.iter().cycle());
+            let found = saves.filter(|(_, there)| **there > 0).map(|(save, there)| (save.id, (save.step, *there > 1)));
+            let mut existing = Existing { checkpoints: found.collect(), evaluations: BTreeSet::new() };
+            let rest = plan(&existing);
+            prop_assert!(rest.steps_to_train() <= nothing.steps_to_train());
+            for segment in &rest.segments {
+                prop_assert!(segment.from < segment.to());
+                match segment.start {
+                    None => prop_assert_eq!(segment.from, segment.history.start()),
+                    Some(start) if segment.from == 0 => prop_assert!(false, "{start} would be the first weights"),
+                    Some(start) => {
+                        prop_assert_eq!(segment.history.ids([segment.from])[0], start);
+                        prop_assert!(existing.checkpoints[&start].1, "its start has tensors by now");
+                    }
+                }
+                prop_assert_eq!(segment.end(), segment.history.id());
+                let saved = segment.saves.iter().filter(|save| save.step > segment.from);
+                existing.checkpoints.extend(saved.map(|save| (save.id, (save.step, true))));
+            }
+            for leaf in &resolved[target].leaves {
+                prop_assert!(existing.checkpoints.contains_key(&leaf.history.id()), "{}", leaf.key);
+            }
+            prop_assert!(plan(&existing).is_done());
+        }
     }
 
     #[test]

@@ -207,11 +207,14 @@ fn members(target: &Resolved, leaves: &BTreeMap<&LeafKey, &Leaf>) -> Vec<Member>
     let mut ancestors: Vec<(LeafKey, u64)> = Vec::new();
     for leaf in &target.leaves {
         let mut fork = leaf.fork.as_ref();
+        let mut needed = u64::MAX;
         while let Some(at) = fork {
+            // A fork before its parent's own fork needs no more of the grandparent than that.
+            needed = needed.min(at.step);
             match ancestors.iter_mut().find(|(key, _)| *key == at.parent) {
-                Some((_, step)) if *step >= at.step => break,
-                Some((_, step)) => *step = at.step,
-                None => ancestors.push((at.parent.clone(), at.step)),
+                Some((_, step)) if *step >= needed => break,
+                Some((_, step)) => *step = needed,
+                None => ancestors.push((at.parent.clone(), needed)),
             }
             fork = leaves.get(&at.parent).and_then(|parent| parent.fork.as_ref());
         }
