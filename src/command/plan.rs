@@ -74,7 +74,7 @@ fn for_programs(plan: &Plan) -> Shown {
         start: segment.start.map(|id| id.hex()),
         end: segment.end().hex(),
         why: segment.why.clone(),
-        leaves: segment.leaves.iter().map(LeafKey::local).collect(),
+        leaves: plan.leaves(segment).map(LeafKey::local).collect(),
         saves: segment.saves.iter().map(|save| save.step).filter(|step| *step > segment.from).collect(),
     };
     let evaluations = plan.evaluations.iter().map(|missing| ShownEvaluation {

@@ -85,8 +85,6 @@ pub struct Segment {
     pub evaluate: BTreeSet<u64>,
     pub log_every: u64,
     pub why: String,
-    /// Leaves whose lineage runs through the segment.
-    pub leaves: Vec<LeafKey>,
 }
 
 impl Segment {
@@ -140,8 +138,9 @@ impl Plan {
         existing: &Existing,
         sets: &BTreeMap<Name, Vec<(Name, String)>>,
     ) -> Plan {
+        let line = std::iter::successors(Some(&experiments[target]), |resolved| experiments.get(resolved.parent.as_ref()?));
         let leaves: BTreeMap<&LeafKey, &Leaf> =
-            experiments.values().flat_map(|resolved| &resolved.leaves).map(|leaf| (&leaf.key, leaf)).collect();
+            line.flat_map(|resolved| &resolved.leaves).map(|leaf| (&leaf.key, leaf)).collect();
         let members = members(&experiments[target], &leaves);
         let marks = |member: &Member| -> Vec<u64> {
             // A fork wants a node of its own even where the histories do not part there.
@@ -166,13 +165,21 @@ impl Plan {
         let paths: Vec<Path<'_>> =
             members.iter().zip(own_marks).map(|(member, marks)| Path { history: &member.history, marks }).collect();
         let tree = Tree::new(&paths);
-        let builder = Builder { experiments, existing, leaves, members: &members, tree: &tree };
+        let member_leaves = members.iter().map(|member| leaves[&member.key]).collect();
+        let builder = Builder { experiments, existing, leaves: member_leaves, members: &members, tree: &tree };
         let owners: Vec<Owner> = (0..tree.nodes.len()).map(|node| builder.owner(node)).collect();
         let saves: Vec<Vec<Save>> = (0..tree.nodes.len()).map(|node| builder.saves(node, &owners[node])).collect();
         let segments = builder.segments(&owners, &saves);
         let evaluations = builder.evaluations(&owners, &saves, sets);
         let kept = tree.nodes.iter().map(|node| node.id).collect();
         Plan { target: target.clone(), members, owners, segments, evaluations, kept, tree }
+    }
+
+    /// The target's leaves whose lineage runs through a segment. Not kept with it: in a tree that sheds one leaf after the
+    /// other, all the lists together would be as long as the square of the leaves.
+    pub fn leaves(&self, segment: &Segment) -> impl Iterator<Item = &LeafKey> {
+        let members = self.tree.nodes[segment.node].members.iter().map(|&member| &self.members[member]);
+        members.filter(|member| member.is_target).map(|member| &member.key)
     }
 
     /// Updates still to be made.
@@ -200,11 +207,14 @@ fn members(target: &Resolved, leaves: &BTreeMap<&LeafKey, &Leaf>) -> Vec<Member>
     let mut ancestors: Vec<(LeafKey, u64)> = Vec::new();
     for leaf in &target.leaves {
         let mut fork = leaf.fork.as_ref();
+        let mut needed = u64::MAX;
         while let Some(at) = fork {
+            // A fork before its parent's own fork needs no more of the grandparent than that.
+            needed = needed.min(at.step);
             match ancestors.iter_mut().find(|(key, _)| *key == at.parent) {
-                Some((_, step)) if *step >= at.step => break,
-                Some((_, step)) => *step = at.step,
-                None => ancestors.push((at.parent.clone(), at.step)),
+                Some((_, step)) if *step >= needed => break,
+                Some((_, step)) => *step = needed,
+                None => ancestors.push((at.parent.clone(), needed)),
             }
             fork = leaves.get(&at.parent).and_then(|parent| parent.fork.as_ref());
         }
@@ -225,19 +235,22 @@ fn members(target: &Resolved, leaves: &BTreeMap<&LeafKey, &Leaf>) -> Vec<Member>
 struct Builder<'a> {
     experiments: &'a BTreeMap<Name, Resolved>,
     existing: &'a Existing,
-    leaves: BTreeMap<&'a LeafKey, &'a Leaf>,
+    /// The leaf of each member.
+    leaves: Vec<&'a Leaf>,
     members: &'a [Member],
     tree: &'a Tree,
 }
 
 impl Builder<'_> {
-    /// Members whose own experiment decides over the edge above a node.
-    fn deciding(&self, node: usize) -> Vec<&Member> {
+    /// Leaves whose own experiment decides over the edge above a node.
+    fn deciding(&self, node: usize) -> Vec<&Leaf> {
         let node = &self.tree.nodes[node];
-        let own = node.members.iter().map(|&index| &self.members[index]).filter(|member| member.own_from <= node.from);
-        let own: Vec<&Member> = own.collect();
-        let first = own.first().map(|member| member.key.experiment.clone());
-        own.into_iter().filter(|member| Some(&member.key.experiment) == first.as_ref()).collect()
+        let own = node.members.iter().filter(|&&index| self.members[index].own_from <= node.from);
+        let mut own: Vec<&Leaf> = own.map(|&index| self.leaves[index]).collect();
+        if let Some(first) = own.first().map(|leaf| &leaf.key.experiment) {
+            own.retain(|leaf| leaf.key.experiment == *first);
+        }
+        own
     }
 
     fn owner(&self, node: usize) -> Owner {
@@ -257,9 +270,7 @@ impl Builder<'_> {
     fn saves(&self, node: usize, owner: &Owner) -> Vec<Save> {
         let at = &self.tree.nodes[node];
         let rhythm = &self.experiments[owner.experiment()].rhythm;
-        let deciding: Vec<&Leaf> =
-            self.deciding(node).iter().filter_map(|member| self.leaves.get(&member.key).copied()).collect();
-        let steps = save_steps(at.from, at.step, rhythm, &deciding, self.keep(node));
+        let steps = save_steps(at.from, at.step, rhythm, &self.deciding(node), self.keep(node));
         let history = &self.members[at.members[0]].history;
         let ids = history.ids(steps.keys().copied());
         steps.into_iter().zip(ids).map(|((step, keep), id)| Save { step, id, keep }).collect()
@@ -320,13 +331,6 @@ impl Builder<'_> {
             evaluate: evaluation_steps(from, node.step, rhythm, is_end),
             log_every: rhythm.log_every,
             why,
-            leaves: node
-                .members
-                .iter()
-                .map(|&member| &self.members[member])
-                .filter(|m| m.is_target)
-                .map(|m| m.key.clone())
-                .collect(),
             owner,
         }
     }
