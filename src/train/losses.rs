@@ -33,6 +33,12 @@ pub struct Whole {
     pub tokens: usize,
 }
 
+impl Targets {
+    pub fn of(at: &At, passes: usize) -> Targets {
+        Targets { supervision: at.supervision, label_smoothing: at.label_smoothing, passes }
+    }
+}
+
 impl Whole {
     pub fn of(batch: &Batch) -> Whole {
         Whole { samples: batch.size, tokens: batch.lengths.iter().map(|length| length + 1).sum() }
@@ -113,9 +119,15 @@ struct PlacedMasses {
 
 impl Truth {
     /// Of a micro-batch that is part of a batch with the sums `whole`. `peaks` is the number of peaks shown.
-    pub fn new(batch: &Batch, vocabulary: &Vocabulary, at: &At, passes: usize, peaks: usize, whole: Whole) -> Truth {
-        let targets = Targets { supervision: at.supervision, label_smoothing: at.label_smoothing, passes };
-        let computed = |loss: Loss| at.weights.contains_key(&loss);
+    pub fn new(
+        batch: &Batch,
+        vocabulary: &Vocabulary,
+        computed: &BTreeMap<Loss, f64>,
+        targets: Targets,
+        peaks: usize,
+        whole: Whole,
+    ) -> Truth {
+        let computed = |loss: Loss| computed.contains_key(&loss);
         let masses = computed(Loss::Spectrum) || computed(Loss::Precursor);
         Truth {
             cross_entropy: computed(Loss::CrossEntropy).then(|| CrossEntropy::new(batch, vocabulary.len(), targets, whole)),
