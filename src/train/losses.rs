@@ -319,3 +319,144 @@ fn sum<const D: usize>(x: Tensor<D>) -> Tensor<1> {
     let rows = shape.iter().product::<usize>() / last;
     x.reshape([rows, last]).sum_dim(1).reshape([1, rows]).sum_dim(1).reshape([1])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::difficulty::Difficulty;
+    use crate::train::device::{Choice, Place};
+    use crate::train::layout::read_vector;
+    use crate::train::testing::{micro, sampler};
+
+    const PASSES: usize = 2;
+
+    fn batch() -> Batch {
+        sampler(&micro()).batch(5, 0, 4, &Difficulty { noise_peaks: 2, ..Difficulty::clean((7, 9)) })
+    }
+
+    fn weights(losses: &[Loss]) -> BTreeMap<Loss, f64> {
+        losses.iter().map(|&loss| (loss, 1.0)).collect()
+    }
+
+    fn targets() -> Targets {
+        Targets { supervision: Supervision::Linear, label_smoothing: 0.1, passes: PASSES }
+    }
+
+    fn truth(batch: &Batch, losses: &[Loss], whole: Whole, place: &Place) -> PlacedTruth {
+        let vocabulary = micro().vocabulary();
+        Truth::new(batch, &vocabulary, &weights(losses), targets(), batch.peaks, whole).place(&place.device)
+    }
+
+    /// Logits of any kind, towards the truth so that ions lie near peaks.
+    fn logits(batch: &Batch) -> Vec<f32> {
+        let wave = |index: usize| ((index * 37 % 101) as f32 / 50.0 - 1.0) * 0.5;
+        let places = batch.tokens.iter().enumerate();
+        let row = |(place, &token): (usize, &i32)| {
+            (0..24).map(move |v| wave(place * 24 + v) + if v == token as usize { 9.0 } else { 0.0 })
+        };
+        places.flat_map(row).collect()
+    }
+
+    fn term(loss: Loss, truth: &PlacedTruth, values: &[f32], batch: &Batch, place: &Place) -> (f64, Vec<f32>) {
+        let shape = [batch.size, batch.length, 24];
+        let last = Tensor::<3>::from_data(TensorData::new(values.to_vec(), shape), &place.device).autodiff().require_grad();
+        let first = last.clone().mul_scalar(0.5);
+        let value = truth.terms(vec![first, last.clone()], &weights(&[loss])).remove(&loss).unwrap();
+        let gradient = last.grad(&value.backward()).unwrap().reshape([values.len()]);
+        (read_vector(value).unwrap()[0].into(), read_vector(gradient).unwrap())
+    }
+
+    #[test]
+    fn gradients_agree_with_finite_differences() {
+        let (place, batch) = (Choice::Cpu.open().unwrap(), batch());
+        for loss in Loss::ALL {
+            let truth = truth(&batch, &[loss], Whole::of(&batch), &place);
+            let values = logits(&batch);
+            let (_, gradient) = term(loss, &truth, &values, &batch, &place);
+            let mut largest: Vec<usize> = (0..values.len()).collect();
+            largest.sort_by(|&a, &b| gradient[b].abs().total_cmp(&gradient[a].abs()));
+            assert!(gradient[largest[0]].abs() > 1e-6, "{loss} has no gradient");
+            for &index in &largest[..6] {
+                let moved = |by: f32| {
+                    let mut values = values.clone();
+                    values[index] += by;
+                    term(loss, &truth, &values, &batch, &place).0
+                };
+                let slope = (moved(0.02) - moved(-0.02)) / 0.04;
+                let expected = f64::from(gradient[index]);
+                assert!((slope - expected).abs() < 0.05 * expected.abs() + 2e-5, "{loss} at {index}: {slope}, {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn padding_changes_nothing() {
+        let (place, batch) = (Choice::Cpu.open().unwrap(), batch());
+        for loss in Loss::ALL {
+            let truth = truth(&batch, &[loss], Whole::of(&batch), &place);
+            let values = logits(&batch);
+            let mut changed = values.clone();
+            for (row, &length) in batch.lengths.iter().enumerate() {
+                let padding = (row * batch.length + length + 1) * 24..(row + 1) * batch.length * 24;
+                changed[padding].iter_mut().enumerate().for_each(|(index, value)| *value = (index % 7) as f32);
+            }
+            let (before, after) = (term(loss, &truth, &values, &batch, &place), term(loss, &truth, &changed, &batch, &place));
+            assert_eq!(before.0, after.0, "{loss}");
+            assert_ne!(values, changed);
+        }
+    }
+
+    #[test]
+    fn parts_of_a_batch_add_up() {
+        let (place, batch) = (Choice::Cpu.open().unwrap(), batch());
+        let whole = Whole::of(&batch);
+        for loss in Loss::ALL {
+            let part = |from: usize, to: usize| {
+                let rows = batch.rows(from, to);
+                term(loss, &truth(&rows, &[loss], whole, &place), &logits(&batch)[from * 12 * 24..to * 12 * 24], &rows, &place)
+                    .0
+            };
+            assert!((part(0, 4) - part(0, 1) - part(1, 4)).abs() < 1e-6, "{loss}");
+        }
+    }
+
+    #[test]
+    fn cross_entropy_is_the_formula_on_paper() {
+        let (place, batch) = (Choice::Cpu.open().unwrap(), batch());
+        let values = logits(&batch);
+        let truth = truth(&batch, &[Loss::CrossEntropy], Whole::of(&batch), &place);
+        let (got, _) = term(Loss::CrossEntropy, &truth, &values, &batch, &place);
+        let (mut expected, mut tokens) = (0.0, 0.0);
+        for (row, &length) in batch.lengths.iter().enumerate() {
+            for at in 0..=length {
+                tokens += 1.0;
+                for (weight, scale) in [(1.0 / 3.0, 0.5), (2.0 / 3.0, 1.0)] {
+                    let place = row * 12 + at;
+                    let logits: Vec<f64> =
+                        values[place * 24..(place + 1) * 24].iter().map(|&logit| f64::from(logit) * scale).collect();
+                    let sum = logits.iter().map(|logit| logit.exp()).sum::<f64>().ln();
+                    for (token, logit) in logits.iter().enumerate() {
+                        let wanted = if token == batch.tokens[place] as usize { 0.9 } else { 0.1 / 23.0 };
+                        expected -= weight * wanted * (logit - sum);
+                    }
+                }
+            }
+        }
+        assert!((got - expected / tokens).abs() < 1e-5, "{got} and {}", expected / tokens);
+    }
+
+    #[test]
+    fn passes_weigh_as_written_and_sum_to_1() {
+        assert_eq!(pass_weights(Supervision::Linear, 3), [1.0 / 6.0, 2.0 / 6.0, 3.0 / 6.0]);
+        let exponential = pass_weights(Supervision::Exponential, 2);
+        assert!((exponential[1] / exponential[0] - 0.5_f64.exp()).abs() < 1e-12);
+        assert!((exponential.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn what_has_no_weight_is_not_computed() {
+        let (place, batch) = (Choice::Cpu.open().unwrap(), batch());
+        let truth = truth(&batch, &[Loss::CrossEntropy], Whole::of(&batch), &place);
+        assert!(truth.ions.is_none() && truth.masses.is_none());
+    }
+}
