@@ -17,6 +17,8 @@ mod trainee;
 
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use self::decode::{Answers, Decoded, decode};
 pub use self::device::{Backend, Choice, Place};
