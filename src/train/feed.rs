@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
-use super::losses::{Truth, Whole};
+use super::losses::{Targets, Truth, Whole};
 use super::network::Input;
 use crate::execute::Failure;
 use crate::history::{At, History};
@@ -82,8 +82,8 @@ impl Micro {
     fn new(rows: &Batch, slots: std::ops::Range<usize>, sampler: &Sampler, at: &At, whole: Whole) -> Micro {
         let model = sampler.model();
         let input = Input::new(model, rows);
-        let passes = model.supervision_steps as usize;
-        let truth = Truth::new(rows, sampler.vocabulary(), at, passes, input.peaks, whole);
+        let targets = Targets::of(at, model.supervision_steps as usize);
+        let truth = Truth::new(rows, sampler.vocabulary(), &at.weights, targets, input.peaks, whole);
         Micro { slots, input, truth }
     }
 }

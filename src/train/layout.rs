@@ -104,7 +104,7 @@ impl Layout {
 
     /// The parameters as vectors of their own, views where the backend has them.
     pub fn split(&self, vector: &Tensor<1>) -> Vec<Tensor<1>> {
-        self.offsets.windows(2).map(|place| vector.clone().slice([place[0]..place[1]])).collect()
+        self.offsets.windows(2).map(|place| vector.clone().slice_dim(0, place[0]..place[1])).collect()
     }
 
     /// One vector from vectors of the parameters.

@@ -10,11 +10,15 @@ mod feed;
 mod layout;
 mod losses;
 mod network;
+mod numerics;
 mod optimizer;
+mod self_test;
 mod trainee;
 
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use self::decode::{Answers, Decoded, decode};
 pub use self::device::{Backend, Choice, Place};
@@ -46,11 +50,11 @@ impl Burn {
 
 impl Executor for Burn {
     fn numerics(&self) -> Numerics {
-        todo!()
+        numerics::of(&self.place)
     }
 
-    fn self_test(&self, _root: &Root, _sampler: &Sampler) -> Result<(), Failure> {
-        todo!()
+    fn self_test(&self, root: &Root, sampler: &Sampler) -> Result<(), Failure> {
+        self_test::run(root, sampler, &self.place)
     }
 
     fn start(&self, start: Start<'_>) -> Result<Box<dyn Trainee>, Failure> {

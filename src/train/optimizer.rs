@@ -135,3 +135,75 @@ fn counter(tensors: &Tensors, what: &str) -> Result<u64, Failure> {
     let found = tensors.get(UPDATES).and_then(record::Tensor::as_counter);
     found.ok_or_else(|| Failure::Misfit(format!("the counter `{UPDATES}` of the {what} is missing")))
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::TensorData;
+
+    use super::*;
+    use crate::train::device::Choice;
+    use crate::train::layout::read_vector;
+    use crate::train::testing::{history, micro, plain};
+
+    /// A gradient of any kind.
+    fn gradient(layout: &Layout, step: u64, place: &Place) -> Tensor<1> {
+        let value = |index: usize| ((index as u64 * 7919 + step * 104_729) % 1009) as f32 / 504.5 - 1.0;
+        let values: Vec<f32> = (0..layout.padded()).map(value).collect();
+        Tensor::from_data(TensorData::new(values, [layout.padded()]), &place.device)
+    }
+
+    fn fresh(place: &Place) -> Weights {
+        let layout = Layout::new(&micro());
+        let state = State { model: layout.initial(1), ..State::default() };
+        Weights::new(layout, &state, place.clone()).unwrap()
+    }
+
+    /// AdamW as published, in f64, with a rate and a decay that change from step to step.
+    #[test]
+    fn updates_follow_the_published_formulas() {
+        let place = Choice::Cpu.open().unwrap();
+        let mut weights = fresh(&place);
+        let mut expected: Vec<f64> = read_vector(weights.current.clone()).unwrap().into_iter().map(f64::from).collect();
+        let (mut first, mut second) = (vec![0.0; expected.len()], vec![0.0; expected.len()]);
+        for step in 0..20 {
+            let decay = 0.1 * step as f64;
+            let optimizer = Optimizer::default().with_weight_decay(decay);
+            let at = At { rate: 1e-2 / (step + 1) as f64, optimizer, clip: Some(5.0), ..history(plain(), 20).at(step) };
+            let raw = gradient(&weights.layout, step, &place);
+            let values: Vec<f64> = read_vector(raw.clone()).unwrap().into_iter().map(f64::from).collect();
+            let norm = values.iter().map(|g| g * g).sum::<f64>().sqrt();
+            let ours = gradient_norm(&raw);
+            assert!((f64::from(read_vector(ours.clone()).unwrap()[0]) / norm - 1.0).abs() < 1e-6);
+            weights.update(&at, raw, ours);
+            let n = step as i32 + 1;
+            for (index, value) in values.iter().enumerate() {
+                let g = value * (5.0 / norm).min(1.0);
+                first[index] = 0.9 * first[index] + 0.1 * g;
+                second[index] = 0.999 * second[index] + 0.001 * g * g;
+                let corrected = (first[index] / (1.0 - 0.9_f64.powi(n)), second[index] / (1.0 - 0.999_f64.powi(n)));
+                expected[index] *= 1.0 - at.rate * decay;
+                expected[index] -= at.rate * corrected.0 / (corrected.1.sqrt() + 1e-8);
+            }
+        }
+        let got = read_vector(weights.current.clone()).unwrap();
+        let end = weights.layout.parameters().iter().map(|p| p.shape.iter().product::<usize>()).sum::<usize>();
+        let furthest = got[..end].iter().zip(&expected).map(|(a, b)| (f64::from(*a) - b).abs()).fold(0.0, f64::max);
+        assert!(furthest < 1e-5, "{furthest}");
+    }
+
+    #[test]
+    fn a_state_comes_back_bit_for_bit() {
+        let place = Choice::Cpu.open().unwrap();
+        let mut weights = fresh(&place);
+        for step in 0..3 {
+            let raw = gradient(&weights.layout, step, &place);
+            let norm = gradient_norm(&raw);
+            weights.update(&history(plain(), 3).at(step), raw, norm);
+        }
+        let state = weights.state().unwrap();
+        assert_eq!(state.optimizer["updates"].as_counter(), Some(3));
+        assert_eq!(state.optimizer.len(), 2 * state.model.len() + 1);
+        let again = Weights::new(Layout::new(&micro()), &state, place).unwrap();
+        assert_eq!(again.state().unwrap(), state);
+    }
+}

@@ -5,7 +5,6 @@ use std::f64::consts::TAU;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::task::batch::Batch;
-use crate::task::mass;
 use crate::task::model::{MAX_CHARGE, Recursive};
 
 /// Shortest and longest wavelength of the embedding of a mass, Da; the others lie between, evenly in their logarithm.
@@ -26,7 +25,7 @@ pub struct Input {
     pub peaks: usize,
     width: usize,
     mz_width: usize,
-    /// Embedded m/z of the peak and of the other half of its peptide, `[B, P, width of m/z]`.
+    /// Embedded m/z, `[B, P, width of m/z]`.
     mz: Vec<f32>,
     /// ln(intensity), moved and scaled to -1 for the faintest and 1 for the highest peak, `[B, P, 1]`.
     log_intensity: Vec<f32>,
@@ -63,16 +62,11 @@ impl Input {
             precursor: Vec::with_capacity(batch.size * width),
             charge: vec![0.0; batch.size * CHARGES],
         };
-        let half = mz_width / 4 * 2;
-        let (own, other, whole) = (Waves::new(mz_width - half), Waves::new(half), Waves::new(width));
+        let (fragment, whole) = (Waves::new(mz_width), Waves::new(width));
         for row in 0..batch.size {
             let neutral = f64::from(batch.neutral_mass[row]);
             let shown = row * batch.peaks..row * batch.peaks + peaks;
-            for &mz in &batch.mz[shown.clone()] {
-                // Each fragment with the other half of its peptide: m/z of b and y ions of charge 1 add up to this.
-                own.embed(f64::from(mz), &mut input.mz);
-                other.embed(neutral + 2.0 * mass::PROTON - f64::from(mz), &mut input.mz);
-            }
+            batch.mz[shown.clone()].iter().for_each(|&mz| fragment.embed(f64::from(mz), &mut input.mz));
             input.log_intensity.extend(batch.intensity[shown.clone()].iter().map(|&intensity| brightness(intensity)));
             input.bias.push(0.0);
             input.bias.extend(batch.is_peak[shown].iter().map(|&real| if real > 0.0 { 0.0 } else { HIDDEN }));

@@ -1,0 +1,135 @@
+//! What equal bits depend on besides the history, found out about this machine and this build.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use super::device::{Backend, Place};
+use crate::record::Numerics;
+
+/// Written where something could not be found out.
+const UNKNOWN: &str = "unknown";
+/// Version of burn, fixed in Cargo.toml.
+const BURN: &str = "0.22.1";
+
+/// The numerics of a device.
+pub fn of(place: &Place) -> Numerics {
+    let mut details = build();
+    let backend = match place.backend {
+        Backend::Flex => {
+            details.extend(processor());
+            "flex"
+        }
+        Backend::Cuda => {
+            details.extend(gpu(place));
+            "cuda"
+        }
+    };
+    Numerics { backend: backend.into(), details }
+}
+
+/// Compiler, flags, versions and features, noted by the build script.
+fn build() -> BTreeMap<String, String> {
+    let features = if cfg!(feature = "cuda") { "train, cuda" } else { "train" };
+    let noted = [
+        ("burn", Some(BURN)),
+        ("rustc", option_env!("RUNNER_RUSTC")),
+        ("rustflags", option_env!("RUNNER_RUSTFLAGS")),
+        ("target", option_env!("RUNNER_TARGET")),
+        ("profile", option_env!("RUNNER_PROFILE")),
+        ("numeric crates", option_env!("RUNNER_NUMERIC_CRATES")),
+        ("features", Some(features)),
+    ];
+    noted.into_iter().map(|(name, value)| (name.into(), value.unwrap_or(UNKNOWN).into())).collect()
+}
+
+/// Model, instruction set and caches of the CPU: the kernels choose their instructions and blocks by them.
+fn processor() -> BTreeMap<String, String> {
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let mut details = BTreeMap::from([
+        ("cpu".into(), field(&info, "model name").unwrap_or(UNKNOWN).to_string()),
+        ("instruction set".into(), instruction_set().into()),
+    ]);
+    for index in 0..4 {
+        if let Some((name, size)) = cache(index) {
+            details.insert(name, size);
+        }
+    }
+    if !details.keys().any(|name| name.starts_with("cache")) {
+        details.insert("cache".into(), UNKNOWN.into());
+    }
+    details
+}
+
+/// The first value of a field of /proc/cpuinfo.
+fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    let mut fields = info.lines().filter_map(|line| line.split_once(':'));
+    fields.find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim())
+}
+
+#[cfg(target_arch = "x86_64")]
+fn instruction_set() -> &'static str {
+    if std::is_x86_feature_detected!("avx512f") {
+        "avx512f"
+    } else if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
+        "avx2, fma"
+    } else {
+        "sse2"
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn instruction_set() -> &'static str {
+    std::env::consts::ARCH
+}
+
+/// Name and size of one of the first core's caches.
+fn cache(index: usize) -> Option<(String, String)> {
+    let read = |name: &str| {
+        let text = fs::read_to_string(format!("/sys/devices/system/cpu/cpu0/cache/index{index}/{name}")).ok()?;
+        Some(text.trim().to_string())
+    };
+    let kind = match read("type")?.as_str() {
+        "Data" => "d",
+        "Instruction" => "i",
+        _ => "",
+    };
+    Some((format!("cache L{}{kind}", read("level")?), read("size")?))
+}
+
+/// Model and driver of the GPU.
+#[cfg(feature = "cuda")]
+fn gpu(place: &Place) -> BTreeMap<String, String> {
+    let driver = fs::read_to_string("/proc/driver/nvidia/version").unwrap_or_default();
+    let driver = driver.lines().next().unwrap_or(UNKNOWN).to_string();
+    let name = place.device.identity().map_or(UNKNOWN.into(), |identity| format!("{identity:?}"));
+    BTreeMap::from([("gpu".into(), name), ("driver".into(), driver)])
+}
+
+#[cfg(not(feature = "cuda"))]
+fn gpu(_place: &Place) -> BTreeMap<String, String> {
+    BTreeMap::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::device::Choice;
+
+    #[test]
+    fn the_machine_and_the_build_are_described_and_stay() {
+        let place = Choice::Cpu.open().unwrap();
+        let numerics = of(&place);
+        assert_eq!(numerics, of(&place));
+        assert_eq!(numerics.backend, "flex");
+        for name in ["cpu", "instruction set", "rustc", "rustflags", "burn", "numeric crates", "features"] {
+            assert!(numerics.details.contains_key(name), "{name} is missing from {:?}", numerics.details);
+        }
+        assert!(numerics.details["rustc"].starts_with("rustc "), "{}", numerics.details["rustc"]);
+    }
+
+    #[test]
+    fn the_version_of_burn_is_the_one_of_the_manifest() {
+        let manifest = include_str!("../../Cargo.toml");
+        assert!(manifest.contains(&format!("burn = {{ version = \"={BURN}\"")));
+    }
+}

@@ -1,0 +1,156 @@
+//! Training as a whole, on the micro model.
+
+use std::sync::Arc;
+
+use crate::execute::{Executor, Failure, Start, Stepped};
+use crate::history::{History, Piece, Settings, Span};
+use crate::record::{State, Tensors};
+use crate::task::model::Recursive;
+use crate::task::random::{Purpose, stream};
+use crate::task::sampler::{Drawer, Pool, Sampler};
+use crate::task::spectrum::Spectrum;
+use crate::task::synthetic;
+use crate::train::testing::{begin, busy, history, plain, train};
+use crate::train::testing::{micro, root, synthetic};
+use crate::train::{Burn, Choice, Decoded};
+
+#[test]
+fn a_run_that_was_cut_gives_the_bytes_of_one_that_was_not() {
+    let whole = history(busy(), 7);
+    let (_, uncut) = train(&whole, 0, None);
+    for cut in [1, 4] {
+        let (_, first) = train(&whole.cut(cut), 0, None);
+        assert_eq!(train(&whole, cut, Some(first)).1, uncut, "cut at {cut}");
+    }
+    let other = history(Settings { seed: 8, ..busy() }, 7);
+    assert_ne!(train(&other, 0, None).1, uncut, "the seed must matter");
+    let (_, first) = train(&whole.cut(4), 0, None);
+    let without = State { optimizer: Tensors::new(), ..first };
+    assert_ne!(train(&whole, 4, Some(without)).1, uncut, "the optimizer's state must matter");
+}
+
+#[test]
+fn micro_batches_add_up_to_the_batch() {
+    let whole = train(&history(busy(), 3), 0, None);
+    let parts = train(&history(Settings { micro_batch: 4, ..busy() }, 3), 0, None);
+    // Gradients that are 0 but for rounding become whole steps in Adam, so only the first update is compared closely.
+    for (step, (a, b)) in whole.0.iter().zip(&parts.0).enumerate() {
+        let tolerance = if step == 0 { 1e-5 } else { 1e-2 };
+        for (loss, term) in &a.terms {
+            assert!((term - b.terms[loss]).abs() < tolerance, "step {step}, {loss}: {term} and {}", b.terms[loss]);
+        }
+        assert!((a.gradient_norm / b.gradient_norm - 1.0).abs() < tolerance, "step {step}");
+    }
+}
+
+#[test]
+fn an_interrupted_step_changes_nothing() {
+    let history = history(Settings { micro_batch: 2, ..busy() }, 2);
+    let mut trainee = begin(&history, 0, None);
+    let before = trainee.state().unwrap();
+    assert_eq!(trainee.step(true, &|| true).unwrap(), Stepped::Interrupted);
+    assert_eq!(trainee.state().unwrap(), before);
+    for _ in 0..2 {
+        trainee.step(false, &|| false).unwrap();
+    }
+    assert_eq!(trainee.state().unwrap(), train(&history, 0, None).1);
+}
+
+#[test]
+fn two_trainees_train_at_once_on_two_threads() {
+    let histories = [1, 2].map(|seed| history(Settings { seed, ..busy() }, 12));
+    let alone = histories.each_ref().map(|history| train(history, 0, None));
+    let together = std::thread::scope(|scope| {
+        let handles = histories.each_ref().map(|history| scope.spawn(|| train(history, 0, None)));
+        handles.map(|handle| handle.join().unwrap())
+    });
+    assert!(alone == together);
+}
+
+#[test]
+fn what_is_not_finite_is_named() {
+    let mut state = train(&history(plain(), 1), 0, None).1;
+    let weights = state.model.get_mut("core.out.bias").unwrap();
+    *weights = crate::record::Tensor::f32(weights.shape.clone(), vec![f32::INFINITY; 24]);
+    let mut trainee = begin(&history(plain(), 3), 1, Some(state));
+    let Err(Failure::NotFinite { term, step, batch, .. }) = trainee.step(false, &|| false) else { panic!() };
+    assert_eq!((term.as_str(), step), ("CrossEntropy", 1));
+    assert!(batch.contains("a batch of 6"), "{batch}");
+    assert!(matches!(trainee.state(), Err(Failure::NotFinite { .. })));
+}
+
+#[test]
+fn averages_come_go_and_carry_over() {
+    let (_, with) = train(&history(plain(), 2), 0, None);
+    assert_eq!(with.ema["updates"].as_counter(), Some(2));
+    let without = history(Settings { ema: None, ..plain() }, 3);
+    let (_, dropped) = train(&without, 2, Some(with));
+    assert!(dropped.ema.is_empty());
+    let (_, again) = train(&history(plain(), 4), 3, Some(dropped.clone()));
+    assert_eq!(again.ema["updates"].as_counter(), Some(1));
+    let part = |tensors: &Tensors| tensors["core.out.bias"].as_f32().unwrap()[5];
+    let expected = part(&dropped.model) * (2.0 / 11.0) + part(&again.model) * (9.0 / 11.0);
+    assert!((part(&again.ema) - expected).abs() < 1e-7);
+}
+
+#[test]
+fn a_state_of_another_model_is_refused_by_name() {
+    let (_, state) = train(&history(plain(), 1), 0, None);
+    let refused = |change: &dyn Fn(&mut State)| {
+        let mut state = state.clone();
+        change(&mut state);
+        let history = history(plain(), 2);
+        let sampler = crate::train::testing::sampler(history.root().model.recursive());
+        match Burn::open(Choice::Cpu).unwrap().start(Start { history: &history, step: 1, state: Some(state), sampler }) {
+            Err(Failure::Misfit(message)) => message,
+            _ => panic!("the state should not fit"),
+        }
+    };
+    let missing = refused(&|state| drop(state.model.remove("core.embed")));
+    assert!(missing.contains("`core.embed` of the weights is missing"), "{missing}");
+    let moment = refused(&|state| drop(state.optimizer.remove("core.embed.moment_2")));
+    assert!(moment.contains("`core.embed.moment_2`"), "{moment}");
+    let counter = refused(&|state| drop(state.optimizer.remove("updates")));
+    assert!(counter.contains("`updates`"), "{counter}");
+    let left = refused(&|state| drop(state.ema.insert("more".into(), crate::record::Tensor::counter(1))));
+    assert!(left.contains("`more` of the running average"), "{left}");
+}
+
+/// Share of tokens, end tokens included, that are decoded right.
+fn token_accuracy(spectra: &[Spectrum], answers: &[Decoded]) -> f64 {
+    let (mut hits, mut all) = (0, 0);
+    for (spectrum, answer) in spectra.iter().zip(answers) {
+        let right = |place: usize| answer.tokens.get(place) == spectrum.peptide.get(place);
+        hits += (0..=spectrum.peptide.len()).filter(|&place| right(place) && place <= answer.tokens.len()).count();
+        all += spectrum.peptide.len() + 1;
+    }
+    hits as f64 / all as f64
+}
+
+/// A network that cannot learn 64 spectra by heart has a part that is not connected.
+#[test]
+fn sixty_four_spectra_are_learned_by_heart() {
+    let model = Recursive { hidden: 32, ..micro() };
+    let draw = |slot| synthetic::draw(&synthetic(), &model.vocabulary(), (7, 10), &mut stream(1, Purpose::Sample, 0, slot));
+    let spectra: Vec<Spectrum> = (0..64).map(draw).collect();
+    let pool = Drawer::Pool { pool: Arc::new(Pool::new(spectra.clone())), noise: false };
+    let sampler = Arc::new(Sampler::new(&model, vec![(1.0, pool)]));
+    let steps = 600;
+    let settings = Settings { batch: 32, micro_batch: 32, rate: Piece::Constant(4e-3), ema: None, ..plain() };
+    let history = History::new(root(&model, 1), [Span { from: 0, settings }], steps);
+    let burn = Burn::open(Choice::Cpu).unwrap();
+    let mut trainee = burn.start(Start { history: &history, step: 0, state: None, sampler }).unwrap();
+    let begun = std::time::Instant::now();
+    for step in 1..=steps {
+        trainee.step(false, &|| false).unwrap();
+        if step % 100 == 0 {
+            let answers = burn.answers(history.root(), &trainee.state().unwrap().model, &spectra).unwrap();
+            let accuracy = token_accuracy(&spectra, &answers.decoded);
+            println!("step {step}: token accuracy {accuracy:.3}, {:.3} nats, {:.1?}", answers.cross_entropy, begun.elapsed());
+            if accuracy >= 0.95 {
+                return;
+            }
+        }
+    }
+    panic!("64 spectra were not learned in {steps} steps");
+}
