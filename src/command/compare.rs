@@ -150,7 +150,7 @@ fn render(comparison: &Comparison, question: Option<&str>) -> String {
 fn score_row(branch: &BranchScores, reference: &str) -> Vec<String> {
     let metric = |name: &str| branch.metrics.get(name);
     let share = |name: &str| metric(name).map_or("-".to_owned(), |spread| percent(spread, false));
-    let number = |name: &str| metric(name).map_or("-".to_owned(), |spread| plain(spread));
+    let number = |name: &str| metric(name).map_or("-".to_owned(), plain);
     let difference = match &branch.difference {
         Some(difference) => percent(difference, true),
         None if branch.branch == reference => "reference".into(),

@@ -117,7 +117,7 @@ impl Events for Progress {
                 self.say(&format!("error: {message}"));
             }
             Event::Waiting { segment } => {
-                self.say(&format!("{}: another process is training this; waiting for it", segment.owner))
+                self.say(&format!("{}: another process is training this; waiting for it", segment.owner));
             }
             Event::Warning(text) => self.say(&format!("warning: {text}")),
             Event::Saved { .. } | Event::Evaluated { .. } => {}

@@ -29,7 +29,7 @@ impl Board {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             let ready = |&index: &usize| segments[index].start.is_none_or(|id| state.available.contains(&id));
-            if let Some(place) = state.open.iter().position(|index| ready(index)) {
+            if let Some(place) = state.open.iter().position(ready) {
                 state.running += 1;
                 return Some(state.open.remove(place));
             }

@@ -259,7 +259,7 @@ impl Experiment {
                 "write `curriculum: File(\"...\")`, or a list of branches",
             ),
             (Some(_), false) => {
-                findings.add(&at.field("branches"), "both `curriculum` and `branches` are written", "write one of them")
+                findings.add(&at.field("branches"), "both `curriculum` and `branches` are written", "write one of them");
             }
             _ => {}
         }
@@ -309,7 +309,7 @@ impl Experiment {
         let is_root = !matches!(self.parent, Parent::Checkpoint(_));
         match (is_root, self.root_seed(), self.seeds.is_empty()) {
             (true, Some(_), false) => {
-                findings.add(&at.field("seeds"), "both the parent's `seed` and `seeds` are written", "write one of them")
+                findings.add(&at.field("seeds"), "both the parent's `seed` and `seeds` are written", "write one of them");
             }
             (true, None, true) => findings.add(
                 &at.field("parent"),

@@ -138,9 +138,8 @@ impl Reader<'_> {
                 None => self.value(&place.index(index), depth + 1),
             }
             self.blank();
-            if self.peek() == Some(',') {
-                self.bump();
-            } else if self.at == start {
+            // A comma, or something that is nothing: either way on to what follows.
+            if self.peek() == Some(',') || self.at == start {
                 self.bump();
             }
         }

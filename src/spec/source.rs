@@ -106,7 +106,7 @@ fn check_mixture(parts: &[Part], at: &Place, findings: &mut Findings) {
         }
         match &part.data {
             Source::Mixture(_) => {
-                findings.add(&at.field("data"), "a mixture within a mixture", "list its sources in the outer one")
+                findings.add(&at.field("data"), "a mixture within a mixture", "list its sources in the outer one");
             }
             single => single.check(&at.field("data"), findings),
         }

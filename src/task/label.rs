@@ -166,7 +166,7 @@ fn named(name: &str) -> Option<Modification> {
 
 /// The modifications a mass difference (Da) may mean, the nearest first.
 fn weighing(mass: f64, decimals: usize) -> Vec<Modification> {
-    let half_a_digit = 0.5 * 0.1_f64.powi(decimals.min(9) as i32);
+    let half_a_digit = 0.5 * 0.1_f64.powi(i32::try_from(decimals).unwrap_or(9).min(9));
     let distance = |modification: &Modification| (modification.delta() - mass).abs();
     let mut near: Vec<_> = Modification::ALL.into_iter().collect();
     near.retain(|modification| distance(modification) <= DELTA_TOLERANCE.max(half_a_digit));
