@@ -255,10 +255,7 @@ impl File<'_> {
             return None;
         }
         if matching.len() > 1 && !self.experiment.seeds.is_empty() {
-            let help = format!(
-                "write the seed of the parent, `{}#{}@{}`, or leave `seeds` out",
-                parent.name, matching[0].key.seed?, reference.step
-            );
+            let help = format!("write the seed of the parent, `{}@{}`, or leave `seeds` out", matching[0].key, reference.step);
             self.fault(
                 faults,
                 &Place::root().field("seeds"),
@@ -696,12 +693,14 @@ fn what_exists(written: &str, known: &[String], folder: &str) -> String {
     }
 }
 
-/// The greatest divisor, no greater than the written one, that gives every step of a curriculum a whole step.
+/// Of the divisors that give every step of a curriculum a whole step, the one nearest to what was written.
 fn fitting_divisor(curriculum: &Curriculum, (multiply, divide): (u64, u64)) -> u64 {
     let steps = curriculum.stages.iter().flat_map(|stage| [stage.from, stage.ramp]);
-    let common = steps.map(|step| step.saturating_mul(multiply)).fold(0, gcd);
-    // Only the common part of the steps can be divided out, so the search is over divisors of it.
-    (1..=divide.min(common)).rev().take(1_000_000).find(|divisor| common.is_multiple_of(*divisor)).unwrap_or(1)
+    let greatest = steps.map(|step| step.saturating_mul(multiply)).fold(0, gcd).max(1);
+    // Nobody means a larger one.
+    const MOST: u64 = 100_000;
+    let fitting = (1..=greatest.min(MOST)).filter(|divisor| greatest.is_multiple_of(*divisor));
+    fitting.min_by_key(|divisor| divisor.abs_diff(divide)).unwrap_or(1)
 }
 
 fn gcd(a: u64, b: u64) -> u64 {
