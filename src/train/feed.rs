@@ -12,7 +12,7 @@ use crate::task::batch::Batch;
 use crate::task::sampler::Sampler;
 
 /// Batches that wait to be used, at most.
-const AHEAD: usize = 2;
+const AHEAD: usize = 4;
 
 /// The batch of one step, ready for the device.
 pub struct Prepared {
