@@ -1,4 +1,5 @@
 //! A small project in a folder of its own.
+#![allow(dead_code, reason = "two test binaries share this file, and each uses a part of it")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use runner::command::run::run_with;
-use runner::execute::{Event, Events, Fake, Outcome};
+use runner::execute::{Event, Events, Executor, Fake, Outcome};
 use runner::store::{Disk, RealDisk, Store};
 
 pub const TRUNK: &str = r#"(
@@ -102,7 +103,18 @@ impl World {
         jobs: usize,
         stop: &(dyn Fn() -> bool + Sync),
     ) -> Result<Outcome, String> {
-        run_with(self.path(), Path::new(experiment), fake, disk, jobs, stop, self)
+        self.run_with(experiment, fake, disk, jobs, stop)
+    }
+
+    pub fn run_with(
+        &self,
+        experiment: &str,
+        executor: &dyn Executor,
+        disk: Arc<dyn Disk>,
+        jobs: usize,
+        stop: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Outcome, String> {
+        run_with(self.path(), Path::new(experiment), executor, disk, jobs, stop, self)
     }
 
     /// Runs, and stops as a signal would after so many questions whether to stop.
