@@ -6,9 +6,12 @@ use super::context::{Context, Ready};
 use super::diagnostics::counted;
 use super::{Fault, print, print_json};
 use crate::lineage::Leaf;
+use crate::plan::PreparedSet;
 use crate::record::{Evaluation, MetricsRow, Weights};
-use crate::report::{BranchScores, Comparison, LeafRecords, Spread, Table};
+use crate::report::{BranchScores, Comparison, LeafRecords, SetFacts, Spread, Table};
 use crate::store::{Found, Inventory, StoreError};
+use crate::task::baseline::Baseline;
+use crate::task::tokens::Vocabulary;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -41,12 +44,20 @@ fn comparison(context: &Context, ready: &Ready) -> Result<Comparison, Fault> {
     let inventory = context.store.inventory();
     let material = context.material(ready)?;
     let resolved = ready.resolved();
-    let digests = material.set_digests();
-    let sets: Vec<(String, String)> =
-        digests.get(&ready.name).into_iter().flatten().map(|(name, digest)| (name.to_string(), digest.clone())).collect();
+    let vocabulary =
+        resolved.leaves.first().map(|leaf| leaf.history.root().vocabulary()).unwrap_or_else(|| Vocabulary::new(&[]));
+    let prepared = material.sets.get(&ready.name).map_or(&[][..], Vec::as_slice);
+    let sets: Vec<SetFacts> = prepared.iter().map(|set| set_facts(set, &vocabulary)).collect();
     let leaves: Vec<LeafRecords<'_>> =
         resolved.leaves.iter().map(|leaf| records(context, &inventory, leaf)).collect::<Result<_, _>>()?;
     Ok(crate::report::compare(ready.name.as_str(), resolved.reference.as_str(), &leaves, &sets))
+}
+
+fn set_facts(set: &PreparedSet, vocabulary: &Vocabulary) -> SetFacts {
+    let peptides = || set.spectra.iter().map(|spectrum| spectrum.peptide.as_slice());
+    let longest = peptides().map(<[_]>::len).max().unwrap_or(1) as u32;
+    let score = Baseline::fit(vocabulary, longest, peptides()).score(peptides());
+    SetFacts { name: set.name.to_string(), digest: set.digest.clone(), commonest_residue: score.commonest_accuracy }
 }
 
 /// Everything recorded along a leaf's lineage.
@@ -115,7 +126,11 @@ fn render(comparison: &Comparison, question: Option<&str>) -> String {
             Weights::Raw => "raw weights",
             Weights::Averaged => "averaged weights",
         };
-        out += &format!("\n{} ({} spectra, {weights})\n", set.set, set.spectra);
+        let commonest = set.commonest_residue * 100.0;
+        out += &format!(
+            "\n{} ({} spectra, {weights}; always the commonest residue: {commonest:.1} % of the tokens)\n",
+            set.set, set.spectra
+        );
         let against = format!("tokens vs {}", comparison.reference);
         let mut table =
             Table::new(["branch", "token accuracy", "peptides", "within 20 ppm", "median ppm", "cross-entropy", &against]);

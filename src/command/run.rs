@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use chrono::{SecondsFormat, Utc};
 
 use super::compare;
-use super::context::{Context, Ready, grouped};
+use super::context::{Context, Ready, existing, grouped};
 use super::diagnostics::counted;
 use super::edits::refuse_edits;
 use super::progress::{Progress, brief};
@@ -156,7 +156,14 @@ impl Work<'_> {
             inventory = store.inventory();
         }
         match begun {
-            Some(attempts) => attempts.end(store, self.status(&total), &total)?,
+            Some(attempts) => {
+                let inventory = store.inventory();
+                let is_done = |name: &Name| {
+                    Plan::new(&self.ready.resolution.experiments, name, &existing(&inventory), &material.set_digests())
+                        .is_done()
+                };
+                attempts.end(store, self.status(&total), &total, &is_done)?;
+            }
             None => self.save_text(&self.ready.name)?,
         }
         Ok(total)
@@ -260,14 +267,16 @@ impl Attempts {
         Ok(store.save_run_record(name, &record)?)
     }
 
-    fn end(mut self, store: &Store, status: Status, outcome: &Outcome) -> Result<(), Fault> {
+    /// `is_done` says whether an experiment has nothing left: its ancestors are trained only as far as the target needs them.
+    fn end(mut self, store: &Store, status: Status, outcome: &Outcome, is_done: &dyn Fn(&Name) -> bool) -> Result<(), Fault> {
         self.attempt.ended = Some(now());
         self.attempt.steps_trained = outcome.steps_trained;
         self.attempt.failures = outcome.failures.clone();
-        self.attempt.status = status;
-        self.write(store, &self.target.clone())?;
-        // Ancestors are trained only as far as the target needs them: whether they are complete is their own plan's matter.
-        for name in self.names.iter().filter(|name| **name != self.target) {
+        for name in &self.names {
+            self.attempt.status = match status {
+                Status::Complete if *name != self.target && !is_done(name) => Status::Incomplete,
+                other => other,
+            };
             self.write(store, name)?;
         }
         Ok(())

@@ -2,10 +2,14 @@
 //!
 //! Pure: what a file or a data set contains has been read by `load` before.
 
+mod advice;
+mod bases;
 mod course;
 mod library;
 mod resolve;
 mod resolved;
+mod sets;
+mod sources;
 mod tree;
 
 pub use library::{DataFile, Fault, FileOrigin, Known, Library, TensorFile};

@@ -1,21 +1,15 @@
 //! Fills experiments in, ancestors first, and collects every broken rule among files.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use super::advice::{fitting_divisor, gcd, identical_branches, stage_notes, what_exists};
+use super::bases::Base;
 use super::course::{self, Course};
-use super::library::{DataFile, Fault, FileOrigin, Known, Library, TensorFile};
-use super::resolved::{Fork, Leaf, LeafKey, Note, Resolved, Rhythm, Set, SetSource, StageStart};
-use crate::history::{FileSource, History, Origin, Root, Source, Versions};
-use crate::spec::{
-    self, Branch, Change, Curriculum, CurriculumChoice, Experiment, Model, Name, Parent, Place, Reference, Training,
-    ValidationData, closest,
-};
-use crate::task::model::Recursive;
+use super::library::{Fault, FileOrigin, Known, Library};
+use super::resolved::{Leaf, LeafKey, Resolved, StageStart};
+use crate::history::History;
+use crate::spec::{Branch, Change, Curriculum, CurriculumChoice, Experiment, Name, Parent, Place, Reference, Training};
 
-/// Rhythm of a root that names none.
-const SAVE_EVERY: u64 = 1_000;
-const EVALUATE_EVERY: u64 = 1_000;
-const LOG_EVERY: u64 = 10;
 /// Deepest line of ancestors that is followed.
 const MOST_ANCESTORS: usize = 10_000;
 
@@ -110,30 +104,17 @@ impl<'a> Resolver<'a> {
 }
 
 /// One experiment's file while it is being resolved.
-struct File<'a> {
-    library: &'a Library,
-    name: &'a Name,
-    experiment: &'a Experiment,
-    origin: &'a FileOrigin,
+pub(super) struct File<'a> {
+    pub library: &'a Library,
+    pub name: &'a Name,
+    pub experiment: &'a Experiment,
+    pub origin: &'a FileOrigin,
 }
 
-/// Where a leaf's own settings begin and what they start from.
-struct Base {
-    /// The history so far; its end is the fork.
-    history: History,
-    fork: Option<Fork>,
-    seed: u64,
-    training: Training,
-    /// The parent's curriculum, for branches that inherit it.
-    course: Option<Course>,
-    /// The seed that distinguishes the leaf from its siblings, if any does.
-    replicate: Option<u64>,
-}
-
-type Faults = Vec<Fault>;
+pub(super) type Faults = Vec<Fault>;
 
 impl File<'_> {
-    fn fault(&self, faults: &mut Faults, place: &Place, message: impl Into<String>, help: impl Into<String>) {
+    pub fn fault(&self, faults: &mut Faults, place: &Place, message: impl Into<String>, help: impl Into<String>) {
         faults.push(self.origin.fault(place, message, help));
     }
 
@@ -157,6 +138,7 @@ impl File<'_> {
                 }
             }
         }
+        notes.extend(identical_branches(&leaves));
         let branches = self.experiment.all_branches();
         let reference = self.experiment.reference.clone().or_else(|| branches.last().map(|branch| branch.name.clone()))?;
         let validation = self.validation(parent, &leaves, faults);
@@ -193,130 +175,6 @@ impl File<'_> {
         let message = format!("there is no experiment `{}`", reference.experiment);
         self.fault(faults, &place, message, what_exists(reference.experiment.as_str(), known, "experiments/"));
         None
-    }
-
-    /// What each leaf of a root starts from: one for each seed.
-    fn roots(&self, faults: &mut Faults) -> Option<Vec<Base>> {
-        let (model, data, training, imported) = match &self.experiment.parent {
-            Parent::Scratch(root) => (&root.model, &root.data, &root.training, None),
-            Parent::Imported(root) => (&root.model, &root.data, &root.training, Some(root)),
-            Parent::Checkpoint(_) => return None,
-        };
-        let parent = Place::root().field("parent");
-        let source = self.source(data, &parent.field("data"), faults);
-        let origin = match imported {
-            None => Some(Origin::Initial),
-            Some(root) => self.imported(root, faults),
-        };
-        let (source, origin) = (source?, origin?);
-        let declared = self.experiment.root_seed();
-        let seeds =
-            if self.experiment.seeds.is_empty() { declared.into_iter().collect() } else { self.experiment.seeds.clone() };
-        let base = |seed: u64| {
-            let root = Root {
-                // Imported weights are the same whatever the seed of the streams.
-                seed: if imported.is_some() { 0 } else { seed },
-                origin: origin.clone(),
-                model: model.clone(),
-                model_version: Versions::MODEL,
-                data: source.clone(),
-            };
-            let start = root.first_step();
-            let replicate = self.experiment.seeds.contains(&seed).then_some(seed);
-            Base {
-                history: History::new(root, [], start),
-                fork: None,
-                seed,
-                training: training.clone(),
-                course: None,
-                replicate,
-            }
-        };
-        Some(seeds.into_iter().map(base).collect())
-    }
-
-    /// What each leaf of a fork starts from: one for each seed, or for each seed of the parent.
-    fn forks(&self, reference: &Reference, parent: &Resolved, faults: &mut Faults) -> Option<Vec<Base>> {
-        let place = Place::root().field("parent").index(0);
-        let branch = self.parent_branch(reference, parent, faults)?;
-        let replicates: Vec<&Leaf> = parent.leaves.iter().filter(|leaf| leaf.key.branch == branch).collect();
-        let matching: Vec<&Leaf> = match reference.seed {
-            None => replicates.clone(),
-            Some(seed) => replicates.iter().copied().filter(|leaf| leaf.key.seed == Some(seed)).collect(),
-        };
-        if matching.is_empty() {
-            let seeds: Vec<String> =
-                replicates.iter().filter_map(|leaf| leaf.key.seed).map(|seed| format!("#{seed}")).collect();
-            let help = match seeds.is_empty() {
-                true => "leave `#..` out: the parent declares no `seeds`".into(),
-                false => format!("its seeds are {}", seeds.join(", ")),
-            };
-            self.fault(faults, &place, format!("`{}` has no such seed", parent.name), help);
-            return None;
-        }
-        if matching.len() > 1 && !self.experiment.seeds.is_empty() {
-            let help = format!("write the seed of the parent, `{}@{}`, or leave `seeds` out", matching[0].key, reference.step);
-            self.fault(
-                faults,
-                &Place::root().field("seeds"),
-                "the parent has several seeds, and this fork has `seeds` of its own",
-                help,
-            );
-            return None;
-        }
-        let (start, end) = (matching[0].history.start(), matching[0].history.end());
-        if reference.step > end || reference.step < start {
-            let help = format!("fork at a step from {start} to {end}, or raise `max_step` of `{}`", parent.name);
-            self.fault(
-                faults,
-                &place,
-                format!("`{}` ends at step {end}: it has no step {}", parent.name, reference.step),
-                help,
-            );
-            return None;
-        }
-        if self.experiment.max_step <= reference.step {
-            let message = format!("`max_step` {} is not past the fork at {}", self.experiment.max_step, reference.step);
-            self.fault(faults, &Place::root().field("max_step"), message, "write a step past the fork");
-            return None;
-        }
-        let base = |leaf: &Leaf, seed: Option<u64>| Base {
-            history: leaf.history.cut(reference.step),
-            fork: Some(Fork { parent: leaf.key.clone(), step: reference.step }),
-            seed: seed.unwrap_or(leaf.history.settings(reference.step).seed),
-            training: leaf.training.clone(),
-            course: Some(leaf.course.clone()),
-            replicate: seed.or(if matching.len() > 1 { leaf.key.seed } else { None }),
-        };
-        Some(match self.experiment.seeds.is_empty() {
-            true => matching.iter().map(|leaf| base(leaf, None)).collect(),
-            false => self.experiment.seeds.iter().map(|&seed| base(matching[0], Some(seed))).collect(),
-        })
-    }
-
-    fn parent_branch(&self, reference: &Reference, parent: &Resolved, faults: &mut Faults) -> Option<Name> {
-        let place = Place::root().field("parent").index(0);
-        let branches: BTreeSet<&Name> = parent.leaves.iter().map(|leaf| &leaf.key.branch).collect();
-        let names = branches.iter().map(|name| name.as_str()).collect::<Vec<_>>().join("`, `");
-        match &reference.branch {
-            Some(branch) if branches.contains(branch) => Some(branch.clone()),
-            Some(branch) => {
-                self.fault(
-                    faults,
-                    &place,
-                    format!("`{}` has no branch `{branch}`", parent.name),
-                    format!("its branches are `{names}`"),
-                );
-                None
-            }
-            None if branches.len() == 1 => branches.first().map(|&name| name.clone()),
-            None => {
-                let first = branches.first().map_or("", |name| name.as_str());
-                let help = format!("write `{}/{first}@{}`; its branches are `{names}`", parent.name, reference.step);
-                self.fault(faults, &place, format!("`{}` has several branches", parent.name), help);
-                None
-            }
-        }
     }
 
     /// The curriculum a branch follows from its first own step on; `None` is the parent's, or a fault that was noted.
@@ -435,176 +293,6 @@ impl File<'_> {
             }
         }
     }
-
-    fn source(&self, source: &spec::Source, at: &Place, faults: &mut Faults) -> Option<Source> {
-        match source {
-            spec::Source::Synthetic(synthetic) => {
-                Some(Source::Synthetic { synthetic: synthetic.clone(), version: Versions::SYNTHETIC })
-            }
-            spec::Source::Mgf(mgf) => {
-                let digests = self.digests(&mgf.files, &mgf.digests, at, faults)?;
-                Some(Source::Files(FileSource {
-                    digests,
-                    held_out: mgf.held_out,
-                    noise: mgf.noise,
-                    preprocessing: mgf.preprocessing.clone(),
-                    version: Versions::FILES,
-                }))
-            }
-            spec::Source::Mixture(parts) => {
-                let sum: f64 = parts.iter().map(|part| part.share).sum();
-                let list = at.index(0);
-                let resolved: Vec<_> = parts
-                    .iter()
-                    .enumerate()
-                    .map(|(index, part)| {
-                        Some((part.share / sum, self.source(&part.data, &list.index(index).field("data"), faults)?))
-                    })
-                    .collect();
-                resolved.into_iter().collect::<Option<_>>().map(Source::Mixture)
-            }
-        }
-    }
-
-    fn digests(&self, files: &[String], written: &[String], at: &Place, faults: &mut Faults) -> Option<Vec<String>> {
-        let mut digests = Vec::new();
-        for (index, path) in files.iter().enumerate() {
-            let place = at.field("files").index(index);
-            match self.library.data.get(path) {
-                Some(DataFile::Digest(digest)) => match written.get(index) {
-                    Some(expected) if expected != digest => {
-                        let message =
-                            format!("`{path}` has changed: its blake3 is {}.., not {}..", &digest[..8], &expected[..8]);
-                        self.fault(
-                            faults,
-                            &place,
-                            message,
-                            "put the recorded file back, or remove `digests` to train on this one",
-                        );
-                    }
-                    _ => digests.push(digest.clone()),
-                },
-                Some(DataFile::Missing(why)) => {
-                    let help = "put an annotated MGF file there (SEQ= lines in BEGIN IONS blocks), or change the path";
-                    self.fault(faults, &place, format!("`{path}` cannot be read: {why}"), help);
-                }
-                None => self.fault(faults, &place, format!("`{path}` has not been looked for"), ""),
-            }
-        }
-        (digests.len() == files.len()).then_some(digests)
-    }
-
-    fn imported(&self, root: &spec::Imported, faults: &mut Faults) -> Option<Origin> {
-        let at = Place::root().field("parent").field("file");
-        match self.library.tensors.get(&root.file) {
-            Some(TensorFile::Header { digest, shapes }) => {
-                if let Some(expected) = root.digest.as_ref().filter(|expected| *expected != digest) {
-                    let message = format!(
-                        "`{}` has changed: its tensors are {}.., not {}..",
-                        root.file,
-                        &digest[..8],
-                        &expected[..expected.len().min(8)]
-                    );
-                    self.fault(faults, &at, message, "put the recorded file back, or remove `digest`");
-                    return None;
-                }
-                let Model::Recursive(model) = &root.model;
-                let differences = misfits(model, shapes);
-                if !differences.is_empty() {
-                    let message = format!("the tensors of `{}` do not fit the model:\n{}", root.file, differences.join("\n"));
-                    self.fault(faults, &at, message, "name a file of this model, or give the model the file's sizes");
-                    return None;
-                }
-                Some(Origin::Imported { digest: digest.clone(), step: root.step })
-            }
-            Some(TensorFile::Missing(why)) => {
-                self.fault(faults, &at, format!("`{}` cannot be read: {why}", root.file), "put a safetensors file there");
-                None
-            }
-            None => None,
-        }
-    }
-
-    fn rhythm(&self, parent: Option<&Resolved>) -> Rhythm {
-        let of = |own: Option<u64>, inherited: fn(&Rhythm) -> u64, default: u64| {
-            own.unwrap_or(parent.map_or(default, |parent| inherited(&parent.rhythm)))
-        };
-        Rhythm {
-            save_every: of(self.experiment.save_every, |rhythm| rhythm.save_every, SAVE_EVERY),
-            evaluate_every: of(self.experiment.evaluate_every, |rhythm| rhythm.evaluate_every, EVALUATE_EVERY),
-            log_every: of(self.experiment.log_every, |rhythm| rhythm.log_every, LOG_EVERY),
-            keep: self.experiment.keep.clone(),
-        }
-    }
-
-    fn best(&self, parent: Option<&Resolved>, sets: &[Set], faults: &mut Faults) -> Option<(Name, String)> {
-        let Some(written) = &self.experiment.best else {
-            let inherited =
-                parent.and_then(|parent| parent.best.clone()).filter(|(set, _)| sets.iter().any(|known| known.name == *set));
-            return inherited.or_else(|| sets.last().map(|set| (set.name.clone(), "token_accuracy".into())));
-        };
-        let place = Place::root().field("best");
-        let names = sets.iter().map(|set| set.name.as_str()).collect::<Vec<_>>().join("`, `");
-        let (set, metric) = written.split_once('/').unwrap_or((written, ""));
-        let Some(set) = sets.iter().find(|known| known.name.as_str() == set) else {
-            self.fault(
-                faults,
-                &place,
-                format!("`{written}` names no validation set"),
-                format!("write `set/metric`; the sets are `{names}`"),
-            );
-            return None;
-        };
-        if !crate::task::metrics::NAMES.contains(&metric) {
-            let help = closest(metric, crate::task::metrics::NAMES).map_or_else(
-                || format!("the metrics are `{}`", crate::task::metrics::NAMES.join("`, `")),
-                |near| format!("did you mean `{near}`?"),
-            );
-            self.fault(faults, &place, format!("`{metric}` is no metric"), help);
-            return None;
-        }
-        Some((set.name.clone(), metric.to_owned()))
-    }
-
-    fn validation(&self, parent: Option<&Resolved>, leaves: &[Leaf], faults: &mut Faults) -> Vec<Set> {
-        if self.experiment.validation.is_empty() {
-            return parent.map(|parent| parent.validation.clone()).unwrap_or_default();
-        }
-        let Some(model) = leaves.first().map(|leaf| leaf.history.root().model.recursive()) else { return vec![] };
-        let sets = self.experiment.validation.iter().enumerate();
-        sets.filter_map(|(index, written)| self.set(&Place::root().field("validation").index(index), written, model, faults))
-            .collect()
-    }
-
-    fn set(&self, at: &Place, written: &spec::Validation, model: &Recursive, faults: &mut Faults) -> Option<Set> {
-        let longest = model.longest_peptide();
-        let data = at.field("data");
-        let (source, range, place) = match &written.data {
-            ValidationData::Synthetic { source, noise, seed } => {
-                let difficulty = course::difficulty(noise, (*source.length.start(), *source.length.end()));
-                let range = difficulty.length;
-                let place = if noise.length.is_some() {
-                    data.field("noise").field("length")
-                } else {
-                    data.field("source").field("length")
-                };
-                (SetSource::Synthetic { synthetic: source.clone(), difficulty, seed: *seed }, range, place)
-            }
-            ValidationData::Mgf(set) => {
-                self.digests(&set.files, &set.digests, &data, faults)?;
-                let length = set.length.as_ref().map_or((1, longest), |range| (*range.start(), *range.end()));
-                let source = SetSource::Files { paths: set.files.clone(), length, preprocessing: set.preprocessing.clone() };
-                (source, length, data.field("length"))
-            }
-        };
-        if range.1 > longest {
-            let message =
-                format!("`{}` has peptides of up to {} residues, but the model writes {longest}", written.name, range.1);
-            self.fault(faults, &place, message, format!("write lengths up to {longest}"));
-            return None;
-        }
-        Some(Set { name: written.name.clone(), source, spectra: written.spectra })
-    }
 }
 
 enum Chosen {
@@ -631,78 +319,4 @@ fn changed(parent: &Training, change: &Change) -> Training {
         dropout: change.dropout.unwrap_or(parent.dropout),
         ..parent.clone()
     }
-}
-
-/// Stages that never govern a trained step, and losses that are on from the fork's first step.
-fn stage_notes(leaf: &Leaf) -> Vec<Note> {
-    let note = |text: String| Note { leaf: leaf.key.clone(), text };
-    let own = leaf.own_from();
-    let list = |stages: Vec<&StageStart>, what: &str| {
-        let label = |stage: &&StageStart| {
-            stage.name.as_ref().map_or(format!("from {}", stage.from), |name| format!("`{name}` from {}", stage.from))
-        };
-        let labels = stages.iter().map(label).collect::<Vec<_>>().join(", ");
-        (!stages.is_empty()).then(|| note(format!("{what}: {labels}")))
-    };
-    let (past, within): (Vec<&StageStart>, Vec<&StageStart>) =
-        leaf.stages.iter().partition(|stage| stage.from >= leaf.history.end());
-    let nexts = leaf.stages.iter().skip(1).map(|stage| stage.from);
-    let over =
-        within.into_iter().zip(nexts).filter(|(_, next)| leaf.fork.is_some() && *next <= own).map(|(stage, _)| stage).collect();
-    let mut notes = Vec::new();
-    notes.extend(list(over, &format!("stages that end before the fork at {own}")));
-    notes.extend(list(past, &format!("stages that start at or past the last step {}", leaf.history.end())));
-    if leaf.fork.is_some() && own > leaf.history.start() {
-        let (before, after) = (leaf.history.settings(own - 1), leaf.history.settings(own));
-        for (loss, term) in after.losses.iter().filter(|(loss, _)| !before.losses.contains_key(loss)) {
-            notes.push(note(format!("`{loss}` is on from the fork's first step {own}, with weight {}", term.weight.at(own))));
-        }
-    }
-    notes
-}
-
-/// Parameters of the model and tensors of a file that do not match, one line each.
-fn misfits(model: &Recursive, shapes: &BTreeMap<String, Vec<usize>>) -> Vec<String> {
-    let wanted: BTreeMap<String, Vec<usize>> = model.parameters().into_iter().map(|p| (p.path, p.shape)).collect();
-    let names: BTreeSet<&String> = wanted.keys().chain(shapes.keys()).collect();
-    let shown = |shape: Option<&Vec<usize>>| shape.map_or("-".to_owned(), |shape| format!("{shape:?}"));
-    let differing = names.into_iter().filter(|name| wanted.get(*name) != shapes.get(*name));
-    let mut lines: Vec<String> = differing
-        .map(|name| format!("  {name:<44} model {:<14} file {}", shown(wanted.get(name)), shown(shapes.get(name))))
-        .collect();
-    const MOST: usize = 12;
-    if lines.len() > MOST {
-        let more = lines.len() - MOST;
-        lines.truncate(MOST);
-        lines.push(format!("  and {more} more"));
-    }
-    lines
-}
-
-fn what_exists(written: &str, known: &[String], folder: &str) -> String {
-    match closest(written, known.iter().map(String::as_str)) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None if known.is_empty() => format!("`{folder}` holds none"),
-        None => {
-            let mut shown = known.iter().take(12).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-            if known.len() > 12 {
-                shown += &format!(" and {} more", known.len() - 12);
-            }
-            format!("`{folder}` holds {shown}")
-        }
-    }
-}
-
-/// Of the divisors that give every step of a curriculum a whole step, the one nearest to what was written.
-fn fitting_divisor(curriculum: &Curriculum, (multiply, divide): (u64, u64)) -> u64 {
-    let steps = curriculum.stages.iter().flat_map(|stage| [stage.from, stage.ramp]);
-    let greatest = steps.map(|step| step.saturating_mul(multiply)).fold(0, gcd).max(1);
-    // Nobody means a larger one.
-    const MOST: u64 = 100_000;
-    let fitting = (1..=greatest.min(MOST)).filter(|divisor| greatest.is_multiple_of(*divisor));
-    fitting.min_by_key(|divisor| divisor.abs_diff(divide)).unwrap_or(1)
-}
-
-fn gcd(a: u64, b: u64) -> u64 {
-    if b == 0 { a } else { gcd(b, a % b) }
 }

@@ -53,7 +53,17 @@ pub struct SetScores {
     pub set: String,
     pub weights: Weights,
     pub spectra: u64,
+    /// Token accuracy of always answering the set's commonest residue (I = L) at the true length: what must be beaten.
+    pub commonest_residue: f64,
     pub branches: Vec<BranchScores>,
+}
+
+/// A validation set as far as a comparison needs it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SetFacts {
+    pub name: String,
+    pub digest: String,
+    pub commonest_residue: f64,
 }
 
 /// Scores of a branch over its seeds.
@@ -97,8 +107,8 @@ const METRICS: [&str; 4] = ["token_accuracy", "peptide_precision", "residue_reca
 /// Fewer seeds than this give numbers and no verdict.
 pub const FEWEST_SEEDS: usize = 3;
 
-/// Compares leaves. `sets` gives names and digests of the validation sets.
-pub fn compare(experiment: &str, reference: &str, leaves: &[LeafRecords<'_>], sets: &[(String, String)]) -> Comparison {
+/// Compares leaves on validation sets.
+pub fn compare(experiment: &str, reference: &str, leaves: &[LeafRecords<'_>], sets: &[SetFacts]) -> Comparison {
     let branches: Vec<String> = ordered_branches(leaves);
     let step = common_step(leaves, sets);
     let first_of = |branch: &String| leaves.iter().find(|leaf| leaf.key.branch.as_str() == branch);
@@ -137,11 +147,11 @@ fn ordered_branches(leaves: &[LeafRecords<'_>]) -> Vec<String> {
 }
 
 /// The largest step at which every leaf has been evaluated on every set.
-fn common_step(leaves: &[LeafRecords<'_>], sets: &[(String, String)]) -> Option<u64> {
+fn common_step(leaves: &[LeafRecords<'_>], sets: &[SetFacts]) -> Option<u64> {
     let steps = |leaf: &LeafRecords<'_>, digest: &str| -> BTreeSet<u64> {
         leaf.evaluations.iter().filter(|evaluation| evaluation.set_digest == digest).map(|evaluation| evaluation.step).collect()
     };
-    let all = leaves.iter().flat_map(|leaf| sets.iter().map(move |(_, digest)| steps(leaf, digest)));
+    let all = leaves.iter().flat_map(|leaf| sets.iter().map(move |set| steps(leaf, &set.digest)));
     all.reduce(|a, b| &a & &b)?.into_iter().next_back()
 }
 
@@ -177,7 +187,7 @@ fn remarks(seeds: usize, paired: bool, branches: &[String], differing: &[String]
 }
 
 fn set_scores(
-    (set, digest): &(String, String),
+    set: &SetFacts,
     step: u64,
     branches: &[String],
     reference: &str,
@@ -185,7 +195,7 @@ fn set_scores(
     paired: bool,
 ) -> Option<SetScores> {
     let evaluation = |leaf: &LeafRecords<'_>| -> Option<Evaluation> {
-        leaf.evaluations.iter().find(|found| found.step == step && found.set_digest == *digest).map(|found| (*found).clone())
+        leaf.evaluations.iter().find(|found| found.step == step && found.set_digest == set.digest).map(|found| (*found).clone())
     };
     let scored: Vec<(&LeafRecords<'_>, Evaluation)> =
         leaves.iter().filter_map(|leaf| Some((leaf, evaluation(leaf)?))).collect();
@@ -213,7 +223,8 @@ fn set_scores(
     };
     let (_, first) = scored.first()?;
     Some(SetScores {
-        set: set.clone(),
+        set: set.name.clone(),
+        commonest_residue: set.commonest_residue,
         weights: first.weights,
         spectra: first.scores.summary.all.spectra,
         branches: branches.iter().map(branch_scores).collect(),

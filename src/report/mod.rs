@@ -6,6 +6,6 @@ mod compare;
 mod differences;
 mod table;
 
-pub use compare::{BranchScores, Comparison, Jump, LeafRecords, SetScores, Spread, compare};
+pub use compare::{BranchScores, Comparison, Jump, LeafRecords, SetFacts, SetScores, Spread, compare};
 pub use differences::{Difference, Stretch, divergence, settings_that_differ};
 pub use table::Table;

@@ -9,7 +9,7 @@ use super::findings::{Findings, Place};
 use super::name::Name;
 use super::reference::Reference;
 use super::source::{MgfSet, Source, check_files, check_preprocessing, check_synthetic};
-use super::training::{Model, Optimizer, Rate, Training, below_one, check_clip};
+use super::training::{Model, Optimizer, Rate, Training, below_one, check_clip, check_micro_batch};
 use crate::task::loss::Loss;
 use crate::task::synthetic::Synthetic;
 
@@ -394,7 +394,9 @@ impl Change {
         if let Some(batch) = self.batch {
             findings.positive(&at.field("batch"), u64::from(batch), "`batch`");
         }
-        if let Some(micro) = self.micro_batch {
+        if let (Some(batch), micro) = (self.batch, self.micro_batch) {
+            check_micro_batch(batch, micro, at, findings);
+        } else if let Some(micro) = self.micro_batch {
             findings.positive(&at.field("micro_batch"), u64::from(micro), "`micro_batch`");
         }
         if let Some(rate) = &self.lr {

@@ -1,0 +1,118 @@
+//! Where a root's data and weights come from, by their content.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::library::{DataFile, TensorFile};
+use super::resolve::{Faults, File};
+use crate::history::{FileSource, Origin, Source, Versions};
+use crate::spec::{self, Model, Place};
+use crate::task::model::Recursive;
+
+impl File<'_> {
+    pub fn source(&self, source: &spec::Source, at: &Place, faults: &mut Faults) -> Option<Source> {
+        match source {
+            spec::Source::Synthetic(synthetic) => {
+                Some(Source::Synthetic { synthetic: synthetic.clone(), version: Versions::SYNTHETIC })
+            }
+            spec::Source::Mgf(mgf) => {
+                let digests = self.digests(&mgf.files, &mgf.digests, at, faults)?;
+                Some(Source::Files(FileSource {
+                    digests,
+                    held_out: mgf.held_out,
+                    noise: mgf.noise,
+                    preprocessing: mgf.preprocessing.clone(),
+                    version: Versions::FILES,
+                }))
+            }
+            spec::Source::Mixture(parts) => {
+                let sum: f64 = parts.iter().map(|part| part.share).sum();
+                let list = at.index(0);
+                let resolved: Vec<_> = parts
+                    .iter()
+                    .enumerate()
+                    .map(|(index, part)| {
+                        Some((part.share / sum, self.source(&part.data, &list.index(index).field("data"), faults)?))
+                    })
+                    .collect();
+                resolved.into_iter().collect::<Option<_>>().map(Source::Mixture)
+            }
+        }
+    }
+
+    pub fn digests(&self, files: &[String], written: &[String], at: &Place, faults: &mut Faults) -> Option<Vec<String>> {
+        let mut digests = Vec::new();
+        for (index, path) in files.iter().enumerate() {
+            let place = at.field("files").index(index);
+            match self.library.data.get(path) {
+                Some(DataFile::Digest(digest)) => match written.get(index) {
+                    Some(expected) if expected != digest => {
+                        let message =
+                            format!("`{path}` has changed: its blake3 is {}.., not {}..", &digest[..8], &expected[..8]);
+                        self.fault(
+                            faults,
+                            &place,
+                            message,
+                            "put the recorded file back, or remove `digests` to train on this one",
+                        );
+                    }
+                    _ => digests.push(digest.clone()),
+                },
+                Some(DataFile::Missing(why)) => {
+                    let help = "put an annotated MGF file there (SEQ= lines in BEGIN IONS blocks), or change the path";
+                    self.fault(faults, &place, format!("`{path}` cannot be read: {why}"), help);
+                }
+                None => self.fault(faults, &place, format!("`{path}` has not been looked for"), ""),
+            }
+        }
+        (digests.len() == files.len()).then_some(digests)
+    }
+
+    pub fn imported(&self, root: &spec::Imported, faults: &mut Faults) -> Option<Origin> {
+        let at = Place::root().field("parent").field("file");
+        match self.library.tensors.get(&root.file) {
+            Some(TensorFile::Header { digest, shapes }) => {
+                if let Some(expected) = root.digest.as_ref().filter(|expected| *expected != digest) {
+                    let message = format!(
+                        "`{}` has changed: its tensors are {}.., not {}..",
+                        root.file,
+                        &digest[..8],
+                        &expected[..expected.len().min(8)]
+                    );
+                    self.fault(faults, &at, message, "put the recorded file back, or remove `digest`");
+                    return None;
+                }
+                let Model::Recursive(model) = &root.model;
+                let differences = misfits(model, shapes);
+                if !differences.is_empty() {
+                    let message = format!("the tensors of `{}` do not fit the model:\n{}", root.file, differences.join("\n"));
+                    self.fault(faults, &at, message, "name a file of this model, or give the model the file's sizes");
+                    return None;
+                }
+                Some(Origin::Imported { digest: digest.clone(), step: root.step })
+            }
+            Some(TensorFile::Missing(why)) => {
+                self.fault(faults, &at, format!("`{}` cannot be read: {why}", root.file), "put a safetensors file there");
+                None
+            }
+            None => None,
+        }
+    }
+}
+
+/// Parameters of the model and tensors of a file that do not match, one line each.
+fn misfits(model: &Recursive, shapes: &BTreeMap<String, Vec<usize>>) -> Vec<String> {
+    let wanted: BTreeMap<String, Vec<usize>> = model.parameters().into_iter().map(|p| (p.path, p.shape)).collect();
+    let names: BTreeSet<&String> = wanted.keys().chain(shapes.keys()).collect();
+    let shown = |shape: Option<&Vec<usize>>| shape.map_or("-".to_owned(), |shape| format!("{shape:?}"));
+    let differing = names.into_iter().filter(|name| wanted.get(*name) != shapes.get(*name));
+    let mut lines: Vec<String> = differing
+        .map(|name| format!("  {name:<44} model {:<14} file {}", shown(wanted.get(name)), shown(shapes.get(name))))
+        .collect();
+    const MOST: usize = 12;
+    if lines.len() > MOST {
+        let more = lines.len() - MOST;
+        lines.truncate(MOST);
+        lines.push(format!("  and {more} more"));
+    }
+    lines
+}
