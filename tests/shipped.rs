@@ -105,7 +105,7 @@ fn missing_spectra_are_named_with_what_to_put_there() {
     fs::write(folder.path().join("data/spectra.mgf"), spectrum).unwrap();
     let experiments = resolved_in(&project, "real_spectra").unwrap();
     let plan = Plan::new(&experiments, &name("real_spectra"), &Existing::default(), &BTreeMap::new());
-    assert_eq!(segments(&plan), [("real_spectra/main".into(), 0, 2_000)]);
+    assert_eq!(segments(&plan), [("real_spectra/main".into(), 0, 500)]);
     // All lengths that the model can write.
     assert_eq!(leaf(&experiments, "real_spectra/main").history.settings(0).difficulty.length, (1, 23));
 }

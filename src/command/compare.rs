@@ -6,12 +6,13 @@ use super::context::{Context, Ready};
 use super::diagnostics::counted;
 use super::{Fault, print, print_json};
 use crate::lineage::Leaf;
-use crate::plan::PreparedSet;
+use crate::plan::{Material, PreparedSet};
 use crate::record::{Evaluation, MetricsRow, Weights};
 use crate::report::{BranchScores, Comparison, LeafRecords, SetFacts, Spread, Table};
 use crate::store::{Found, Inventory, StoreError};
 use crate::task::baseline::Baseline;
-use crate::task::tokens::Vocabulary;
+use crate::task::sampler::{Drawer, Sampler};
+use crate::task::tokens::Token;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -44,20 +45,32 @@ fn comparison(context: &Context, ready: &Ready) -> Result<Comparison, Fault> {
     let inventory = context.store.inventory();
     let material = context.material(ready)?;
     let resolved = ready.resolved();
-    let vocabulary =
-        resolved.leaves.first().map(|leaf| leaf.history.root().vocabulary()).unwrap_or_else(|| Vocabulary::new(&[]));
     let prepared = material.sets.get(&ready.name).map_or(&[][..], Vec::as_slice);
-    let sets: Vec<SetFacts> = prepared.iter().map(|set| set_facts(set, &vocabulary)).collect();
+    let sampler = resolved.leaves.first().and_then(|leaf| material.samplers.get(&Material::root_id(&leaf.history)));
+    let sets: Vec<SetFacts> = prepared.iter().filter_map(|set| Some(set_facts(set, sampler?))).collect();
     let leaves: Vec<LeafRecords<'_>> =
         resolved.leaves.iter().map(|leaf| records(context, &inventory, leaf)).collect::<Result<_, _>>()?;
     Ok(crate::report::compare(ready.name.as_str(), resolved.reference.as_str(), &leaves, &sets))
 }
 
-fn set_facts(set: &PreparedSet, vocabulary: &Vocabulary) -> SetFacts {
+/// What can be had on a set without looking at a spectrum.
+fn set_facts(set: &PreparedSet, sampler: &Sampler) -> SetFacts {
+    let vocabulary = sampler.vocabulary();
+    let longest = sampler.model().longest_peptide();
     let peptides = || set.spectra.iter().map(|spectrum| spectrum.peptide.as_slice());
-    let longest = peptides().map(<[_]>::len).max().unwrap_or(1) as u32;
-    let score = Baseline::fit(vocabulary, longest, peptides()).score(peptides());
-    SetFacts { name: set.name.to_string(), digest: set.digest.clone(), commonest_residue: score.commonest_accuracy }
+    let commonest = Baseline::fit(vocabulary, longest, peptides()).score(peptides()).commonest_accuracy;
+    let pools = sampler.drawers().filter_map(|drawer| match drawer {
+        Drawer::Pool { pool, .. } => Some(pool.spectra()),
+        Drawer::Synthetic(_) => None,
+    });
+    let trained: Vec<&[Token]> = pools.flatten().map(|spectrum| spectrum.peptide.as_slice()).collect();
+    let frequency = || Baseline::fit(vocabulary, longest, trained.iter().copied()).score(peptides()).cross_entropy;
+    SetFacts {
+        name: set.name.to_string(),
+        digest: set.digest.clone(),
+        commonest_residue: commonest,
+        frequency_cross_entropy: (!trained.is_empty()).then(frequency),
+    }
 }
 
 /// Everything recorded along a leaf's lineage.
@@ -127,10 +140,12 @@ fn render(comparison: &Comparison, question: Option<&str>) -> String {
             Weights::Averaged => "averaged weights",
         };
         let commonest = set.commonest_residue * 100.0;
-        out += &format!(
-            "\n{} ({} spectra, {weights}; always the commonest residue: {commonest:.1} % of the tokens)\n",
-            set.set, set.spectra
-        );
+        out += &format!("\n{} ({} spectra, {weights})\n", set.set, set.spectra);
+        out += &format!("  without looking: {commonest:.1} % of the tokens by always answering the commonest residue");
+        if let Some(frequency) = set.frequency_cross_entropy {
+            out += &format!(", cross-entropy {frequency:.3} by the frequencies of residues and lengths in training");
+        }
+        out.push('\n');
         let against = format!("tokens vs {}", comparison.reference);
         let mut table =
             Table::new(["branch", "token accuracy", "peptides", "within 20 ppm", "median ppm", "cross-entropy", &against]);

@@ -55,6 +55,8 @@ pub struct SetScores {
     pub spectra: u64,
     /// Token accuracy of always answering the set's commonest residue (I = L) at the true length: what must be beaten.
     pub commonest_residue: f64,
+    /// Cross-entropy of drawing residues and lengths by their frequency in the training files; none where all is synthetic.
+    pub frequency_cross_entropy: Option<f64>,
     pub branches: Vec<BranchScores>,
 }
 
@@ -64,6 +66,7 @@ pub struct SetFacts {
     pub name: String,
     pub digest: String,
     pub commonest_residue: f64,
+    pub frequency_cross_entropy: Option<f64>,
 }
 
 /// Scores of a branch over its seeds.
@@ -225,6 +228,7 @@ fn set_scores(
     Some(SetScores {
         set: set.name.clone(),
         commonest_residue: set.commonest_residue,
+        frequency_cross_entropy: set.frequency_cross_entropy,
         weights: first.weights,
         spectra: first.scores.summary.all.spectra,
         branches: branches.iter().map(branch_scores).collect(),
