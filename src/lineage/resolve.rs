@@ -8,7 +8,9 @@ use super::course::{self, Course};
 use super::library::{Fault, FileOrigin, Known, Library};
 use super::resolved::{Leaf, LeafKey, Resolved, StageStart};
 use crate::history::History;
-use crate::spec::{Branch, Change, Curriculum, CurriculumChoice, Experiment, Name, Parent, Place, Reference, Training};
+use crate::spec::{
+    Branch, Change, Curriculum, CurriculumChoice, Experiment, Name, Parent, Place, Reference, Training, ValidationData,
+};
 
 /// Deepest line of ancestors that is followed.
 const MOST_ANCESTORS: usize = 10_000;
@@ -124,9 +126,15 @@ impl File<'_> {
             _ => None,
         };
         let bases = match (&self.experiment.parent, parent) {
-            (Parent::Checkpoint(reference), Some(parent)) => self.forks(reference, parent, faults)?,
-            _ => self.roots(faults)?,
+            (Parent::Checkpoint(reference), Some(parent)) => self.forks(reference, parent, faults),
+            _ => self.roots(faults),
         };
+        let Some(bases) = bases else {
+            // What does not hang on the parent is checked all the same: all problems at once.
+            self.check_without_parent(faults);
+            return None;
+        };
+        self.check_kept(&bases, faults);
         let mut leaves = Vec::new();
         let mut notes = Vec::new();
         for (index, branch) in self.experiment.all_branches().iter().enumerate() {
@@ -155,6 +163,27 @@ impl File<'_> {
             leaves,
             notes,
         })
+    }
+
+    fn check_without_parent(&self, faults: &mut Faults) {
+        for (index, branch) in self.experiment.all_branches().iter().enumerate() {
+            self.course(index, branch, faults);
+        }
+        for (index, set) in self.experiment.validation.iter().enumerate() {
+            if let ValidationData::Mgf(files) = &set.data {
+                let at = Place::root().field("validation").index(index).field("data");
+                self.digests(&files.files, &files.digests, &at, faults);
+            }
+        }
+    }
+
+    /// A fork keeps checkpoints of its own steps only.
+    fn check_kept(&self, bases: &[Base], faults: &mut Faults) {
+        let Some(fork) = bases.first().map(|base| base.history.end()) else { return };
+        for (index, step) in self.experiment.keep.iter().enumerate().filter(|(_, step)| **step <= fork) {
+            let message = format!("step {step} is not past the fork at {fork}: its checkpoint is the parent's");
+            self.fault(faults, &Place::root().field("keep").index(index), message, "name the step in the parent's `keep`");
+        }
     }
 
     fn parent<'d>(

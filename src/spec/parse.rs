@@ -90,6 +90,13 @@ fn explain(error: &ron::Error) -> (String, Option<String>) {
             ("the file is nested too deeply".into(), Some("no file needs more than a few levels".into()))
         }
         Error::InvalidValueForType { expected, found } => (format!("expected {expected}, found {found}"), None),
+        Error::ExpectedIdentifier => (
+            "expected a choice by its name".into(),
+            Some("write the name and what belongs to it, `File(\"early\")` or `Checkpoint(\"a@600\")`".into()),
+        ),
+        Error::ExpectedString => ("expected a text in quotes".into(), Some("write `\"..\"`".into())),
+        Error::ExpectedInteger => ("expected a whole number".into(), Some("write digits, `600` or `15_000`".into())),
+        Error::ExpectedFloat => ("expected a number".into(), Some("write `0.1` or `1e-3`".into())),
         Error::Message(message) => (message.clone(), None),
         Error::ExpectedStructLikeEnd => ("expected `)` or a comma".into(), None),
         Error::ExpectedMapEnd => ("expected `}` or a comma".into(), None),
