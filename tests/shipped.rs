@@ -94,7 +94,10 @@ fn missing_spectra_are_named_with_what_to_put_there() {
     let project = Project { root: folder.path().into() };
     let problems = resolved_in(&project, "real_spectra").unwrap_err();
     let text = fs::read_to_string(folder.path().join("experiments/real_spectra.ron")).unwrap();
-    let [problem] = &problems[..] else { panic!("{problems:#?}") };
+    // Both places that name the file: the source and the validation set.
+    let [problem, other] = &problems[..] else { panic!("{problems:#?}") };
+    assert_eq!(problem.message, other.message);
+    assert!(problem.span.start < other.span.start);
     assert_eq!(&text[problem.span.clone()], "\"data/spectra.mgf\"");
     assert!(problem.message.starts_with("`data/spectra.mgf` cannot be read"), "{problem:?}");
     let help = problem.help.as_deref().unwrap_or_default();
