@@ -74,6 +74,12 @@ impl Job<'_> {
             self.executor.start(Start { history: &segment.history, step: from, state, sampler }).map_err(Trouble::Failed)?;
         let live = self.store.live(&folder, from, &lock_name).map_err(Trouble::Store)?;
         self.events.on(Event::Started { segment, index, from });
+        let numerics = self.executor.numerics();
+        if start.as_ref().is_some_and(|found| found.manifest.numerics != numerics) {
+            let text =
+                format!("{}: starts from a checkpoint of another machine or build; its bits repeat only there", segment.owner);
+            self.events.on(Event::Warning(text));
+        }
         let parent = start.map(|found| parent_of(&found));
         let training = Training {
             job: self,
@@ -81,7 +87,7 @@ impl Job<'_> {
             index,
             shared,
             folder,
-            numerics: self.executor.numerics(),
+            numerics,
             rows: BTreeMap::new(),
             piece: Piece { parent, ..Piece::default() },
             unwritten: Unwritten::default(),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use walkdir::{DirEntry, WalkDir};
 
 use super::{Store, StoreError};
-use crate::history::Id;
+use crate::history::{EVALUATOR, Id};
 use crate::record::{Evaluation, Manifest};
 
 /// A checkpoint on disk, as its manifest claims it.
@@ -37,6 +37,8 @@ impl Store {
                 self.note_checkpoint(&mut inventory, entry.path());
             } else if entry.file_type().is_file() && in_folder(entry.path(), "evaluations") {
                 match self.read_json::<Evaluation>(entry.path()) {
+                    // What another evaluator computed does not compare with what this one does.
+                    Ok(evaluation) if evaluation.evaluator != EVALUATOR => {}
                     Ok(evaluation) => inventory.evaluations.push(evaluation),
                     Err(error) => inventory.damaged.push((entry.path().into(), error.to_string())),
                 }

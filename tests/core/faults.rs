@@ -98,3 +98,12 @@ fn other_results_for_an_equal_history_raise_an_alarm() {
     let outcome = world.run("odd", &Fake { drift: 1, ..Fake::default() }).unwrap();
     assert!(outcome.failures.iter().any(|failure| failure.contains("equal histories must give equal bits")), "{outcome:?}");
 }
+
+#[test]
+fn a_start_from_another_machine_is_used_and_said() {
+    let world = World::new();
+    world.run("trunk", &Fake::default()).unwrap();
+    let outcome = world.run("leaves", &Fake { machine: "other".into(), ..Fake::default() }).unwrap();
+    assert!(outcome.failures.is_empty());
+    assert!(world.warnings.lock().unwrap().iter().any(|text| text.contains("another machine or build")));
+}
