@@ -10,6 +10,7 @@ use super::{Fault, print, print_json};
 use crate::history::{History, Piece};
 use crate::lineage::{Leaf, LeafKey};
 use crate::plan::{Plan, Segment};
+use crate::record::Numerics;
 use crate::report::{Table, divergence};
 use crate::store::Inventory;
 use crate::task::loss::Loss;
@@ -108,6 +109,7 @@ fn render(ready: &Ready, plan: &Plan, inventory: &Inventory) -> String {
         grouped(plan.steps_to_train()),
     );
     out += &tree(plan, inventory);
+    out += &numerics(plan, inventory);
     if !plan.evaluations.is_empty() {
         out += &format!("\n{} of kept checkpoints missing\n", counted(plan.evaluations.len(), "evaluation"));
     }
@@ -129,6 +131,28 @@ fn render(ready: &Ready, plan: &Plan, inventory: &Inventory) -> String {
         out += &format!("\n{}", notes.concat());
     }
     out
+}
+
+/// Says where what exists was trained by different machines or builds: such leaves are not paired in a comparison.
+fn numerics(plan: &Plan, inventory: &Inventory) -> String {
+    let mut known: Vec<(&Numerics, Vec<String>)> = Vec::new();
+    for (index, node) in plan.tree.nodes.iter().enumerate() {
+        let Some(found) = inventory.checkpoints.get(&node.id) else { continue };
+        let place = format!("{}@{}", plan.owners[index], node.step);
+        match known.iter_mut().find(|(numerics, _)| **numerics == found.manifest.numerics) {
+            Some((_, places)) => places.push(place),
+            None => known.push((&found.manifest.numerics, vec![place])),
+        }
+    }
+    if known.len() < 2 {
+        return String::new();
+    }
+    let group = |(numerics, places): &(&Numerics, Vec<String>)| format!("  {}: {}\n", numerics.backend, places.join(", "));
+    format!(
+        "\nwhat exists was trained by {} machines or builds; bits repeat within each:\n{}",
+        known.len(),
+        known.iter().map(group).collect::<String>()
+    )
 }
 
 fn tree(plan: &Plan, inventory: &Inventory) -> String {

@@ -1,6 +1,7 @@
 //! Disks that fail, losses that are not finite, panics, damaged files: nothing good is lost, nothing bad is used.
 
 use std::fs;
+use std::process::Command;
 use std::sync::Arc;
 
 use runner::execute::{Fake, Fault};
@@ -106,4 +107,8 @@ fn a_start_from_another_machine_is_used_and_said() {
     let outcome = world.run("leaves", &Fake { machine: "other".into(), ..Fake::default() }).unwrap();
     assert!(outcome.failures.is_empty());
     assert!(world.warnings.lock().unwrap().iter().any(|text| text.contains("another machine or build")));
+    let plan =
+        Command::new(env!("CARGO_BIN_EXE_runner")).arg("-C").arg(world.path()).args(["plan", "leaves"]).output().unwrap();
+    let plan = String::from_utf8(plan.stdout).unwrap();
+    assert!(plan.contains("what exists was trained by 2 machines or builds"), "{plan}");
 }
