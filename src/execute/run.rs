@@ -13,7 +13,7 @@ use crate::history::{EVALUATOR, Id};
 use crate::plan::{Material, MissingEvaluation, Plan, PreparedSet, Segment};
 use crate::record::{Evaluation, FORMAT, State, Weights};
 use crate::spec::Name;
-use crate::store::{Found, Inventory, Store, StoreError, tensors_digest};
+use crate::store::{Found, Inventory, Store, tensors_digest};
 
 /// A plan and everything it is carried out with.
 pub struct Job<'a> {
@@ -204,7 +204,7 @@ impl Job<'_> {
 
     fn evaluate_checkpoint(&self, missing: &MissingEvaluation, shared: &Shared) -> Result<(), Trouble> {
         let Some(found) = shared.found(missing.id) else { return Ok(()) };
-        let damaged = |error: StoreError| Trouble::DamagedStart(Box::new(found.clone()), error);
+        let damaged = |error| Trouble::reading(&found, error);
         let state = self.store.state(&found).map_err(damaged)?;
         let history = self.store.history(&found).map_err(damaged)?;
         let what = Evaluated {

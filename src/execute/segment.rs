@@ -35,6 +35,19 @@ pub(super) enum Trouble {
     DamagedStart(Box<Found>, StoreError),
 }
 
+impl Trouble {
+    /// A checkpoint that cannot be read. Only a damaged one may be put aside: a disk that fails for a while, or a format from
+    /// a newer version, says nothing against the checkpoint.
+    pub fn reading(found: &Found, error: StoreError) -> Trouble {
+        let damaged = match &error {
+            StoreError::Damaged { .. } => true,
+            StoreError::Io { source, .. } => source.kind() == std::io::ErrorKind::NotFound,
+            StoreError::Newer { .. } | StoreError::Contradiction { .. } => false,
+        };
+        if damaged { Trouble::DamagedStart(Box::new(found.clone()), error) } else { Trouble::Store(error) }
+    }
+}
+
 /// Checkpoints against crashes that are kept at any time.
 const ROLLING: usize = 2;
 /// How long the live files may lag behind.
@@ -126,7 +139,7 @@ impl Job<'_> {
     /// The state to start from: a checkpoint's, imported weights, or nothing for fresh ones.
     fn state(&self, segment: &Segment, start: Option<&Found>) -> Result<Option<State>, Trouble> {
         if let Some(found) = start {
-            let damaged = |error| Trouble::DamagedStart(Box::new(found.clone()), error);
+            let damaged = |error| Trouble::reading(found, error);
             self.store.history(found).map_err(damaged)?;
             return self.store.state(found).map(Some).map_err(damaged);
         }
