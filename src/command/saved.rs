@@ -32,6 +32,7 @@ fn complete(resolved: &Resolved, loaded: &Loaded) -> Experiment {
     experiment.save_every = Some(resolved.rhythm.save_every);
     experiment.evaluate_every = Some(resolved.rhythm.evaluate_every);
     experiment.log_every = Some(resolved.rhythm.log_every);
+    experiment.ledger = Some(resolved.rhythm.ledger);
     if experiment.branches.len() > 1 {
         experiment.reference = Some(resolved.reference.clone());
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::history::{History, Root};
-use crate::record::{Measured, Numerics, Scores, State, Tensors};
+use crate::record::{Entry, Measured, Numerics, Scores, State, Tensors};
 use crate::task::sampler::Sampler;
 use crate::task::spectrum::Spectrum;
 
@@ -19,7 +19,14 @@ pub trait Executor: Sync {
     fn start(&self, start: Start<'_>) -> Result<Box<dyn Trainee>, Failure>;
 
     /// Decodes every spectrum with these weights (raw or averaged) and scores the answers. The target's length is not used.
-    fn evaluate(&self, root: &Root, weights: &Tensors, spectra: &[Spectrum]) -> Result<Scores, Failure>;
+    /// `None` where `stop`, asked between parts of the spectra, said so.
+    fn evaluate(
+        &self,
+        root: &Root,
+        weights: &Tensors,
+        spectra: &[Spectrum],
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<Scores>, Failure>;
 }
 
 /// Where a segment starts.
@@ -32,6 +39,8 @@ pub struct Start<'a> {
     pub state: Option<State>,
     /// Draws the training spectra of the history's root.
     pub sampler: Arc<Sampler>,
+    /// Whether the bits of every update are noted for [`Trainee::entries`].
+    pub ledger: bool,
 }
 
 /// A network in training.
@@ -39,6 +48,12 @@ pub trait Trainee {
     /// Makes one update. With `read`, what was measured is read back from the device and given. `stop` is asked between
     /// micro-batches: when it says yes, the partial gradient is thrown away and the state is as it was before the call.
     fn step(&mut self, read: bool, stop: &dyn Fn() -> bool) -> Result<Stepped, Failure>;
+
+    /// Names of the tensors whose digests every entry of the ledger holds; none where only checkpoints are digested.
+    fn traced(&self) -> Vec<String>;
+
+    /// The ledger's entries of the updates since this was last asked, in order. On a GPU this reads from the device.
+    fn entries(&mut self) -> Result<Vec<Entry>, Failure>;
 
     /// The whole state at the current step. Fails if anything in it, or any loss since the last call, was not finite.
     fn state(&mut self) -> Result<State, Failure>;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::executor::{Executor, Failure, Start, Stepped, Trainee};
 use crate::history::{At, History, Root};
-use crate::record::{Measured, Numerics, Scores, State, Tensor, Tensors};
+use crate::record::{Entry, Measured, Numerics, Scores, State, Tensor, Tensors, batch_digest, digest64, tensor_digest};
 use crate::task::metrics::{Answer, Counts};
 use crate::task::sampler::Sampler;
 use crate::task::spectrum::Spectrum;
@@ -38,6 +38,9 @@ struct Chain {
     value: u64,
     updates: u64,
     averaged: Option<u64>,
+    /// Draws the batches that the ledger's entries are about; only where a ledger is kept.
+    sampler: Option<Arc<Sampler>>,
+    entries: Vec<Entry>,
     fake: Fake,
 }
 
@@ -59,14 +62,31 @@ impl Executor for Fake {
                 (value, counter(&state.optimizer, "updates").unwrap_or(0), counter(&state.ema, "chain"))
             }
         };
-        let chain = Chain { history: start.history.clone(), step: start.step, value, updates, averaged, fake: self.clone() };
-        Ok(Box::new(chain))
+        Ok(Box::new(Chain {
+            history: start.history.clone(),
+            step: start.step,
+            value,
+            updates,
+            averaged,
+            sampler: start.ledger.then_some(start.sampler),
+            entries: vec![],
+            fake: self.clone(),
+        }))
     }
 
-    fn evaluate(&self, root: &Root, weights: &Tensors, spectra: &[Spectrum]) -> Result<Scores, Failure> {
+    fn evaluate(
+        &self,
+        root: &Root,
+        weights: &Tensors,
+        spectra: &[Spectrum],
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<Scores>, Failure> {
         let vocabulary = root.vocabulary();
         let mut counts = Counts::default();
         for (index, spectrum) in spectra.iter().enumerate() {
+            if stop() {
+                return Ok(None);
+            }
             let chain = weights.get("chain").and_then(Tensor::as_counter).unwrap_or(0);
             let right = mix(&[chain, index as u64]) as usize % (spectrum.peptide.len() + 1);
             let answer = Answer {
@@ -77,7 +97,7 @@ impl Executor for Fake {
             };
             counts.add(&vocabulary, answer);
         }
-        Ok(Scores { cross_entropy: 1.0, summary: counts.summary() })
+        Ok(Some(Scores { cross_entropy: 1.0, summary: counts.summary() }))
     }
 }
 
@@ -106,9 +126,20 @@ impl Trainee for Chain {
         self.averaged = at.ema.map(|_| mix(&[self.averaged.unwrap_or(0), self.value]));
         self.step += 1;
         self.fake.steps.fetch_add(1, Ordering::Relaxed);
-        let value = |place: usize| (mix(&[self.value, place as u64]) % 10_000) as f64 / 10_000.0;
+        // f32 numbers, as those of a device.
+        let value = |place: usize| f64::from((mix(&[self.value, place as u64]) % 10_000) as f32 / 10_000.0);
         let terms = at.weights.keys().enumerate().map(|(place, &loss)| (loss, value(place))).collect();
-        Ok(Stepped::Done(read.then(|| Measured { terms, gradient_norm: value(99) })))
+        let measured = Measured { terms, gradient_norm: value(99) };
+        self.note(&at, &measured);
+        Ok(Stepped::Done(read.then_some(measured)))
+    }
+
+    fn traced(&self) -> Vec<String> {
+        vec!["chain".into()]
+    }
+
+    fn entries(&mut self) -> Result<Vec<Entry>, Failure> {
+        Ok(std::mem::take(&mut self.entries))
     }
 
     fn state(&mut self) -> Result<State, Failure> {
@@ -118,6 +149,23 @@ impl Trainee for Chain {
             ema: self.averaged.map(chain).unwrap_or_default(),
             optimizer: Tensors::from([("updates".to_owned(), Tensor::counter(self.updates))]),
         })
+    }
+}
+
+impl Chain {
+    /// Notes an update that was made, where a ledger is kept.
+    fn note(&mut self, at: &At, measured: &Measured) {
+        let Some(sampler) = &self.sampler else { return };
+        self.entries.push(Entry {
+            step: at.step,
+            batch: batch_digest(&sampler.batch(at.seed, at.step, at.batch, &at.difficulty)),
+            rate: at.rate,
+            weights: at.weights.clone(),
+            terms: measured.terms.iter().map(|(&loss, &term)| (loss, term as f32)).collect(),
+            gradients: vec![digest64(&settings_hash(at).to_le_bytes())],
+            gradient_norm: measured.gradient_norm as f32,
+            values: vec![tensor_digest(&Tensor::counter(self.value))],
+        });
     }
 }
 

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::board::Board;
+use super::board::{Board, Next};
 use super::events::{Event, Events};
 use super::executor::{Executor, Failure};
 use super::segment::{End, Trouble};
@@ -13,7 +13,7 @@ use crate::history::{EVALUATOR, Id};
 use crate::plan::{Material, MissingEvaluation, Plan, PreparedSet, Segment};
 use crate::record::{Evaluation, FORMAT, State, Weights};
 use crate::spec::Name;
-use crate::store::{Found, Inventory, Store, tensors_digest};
+use crate::store::{Found, Inventory, Lock, Store, StoreError, tensors_digest};
 
 /// A plan and everything it is carried out with.
 pub struct Job<'a> {
@@ -76,9 +76,12 @@ pub fn run(job: &Job<'_>, inventory: Inventory) -> Outcome {
     std::thread::scope(|scope| {
         for _ in 0..job.jobs.clamp(1, job.plan.segments.len().max(1)) {
             scope.spawn(|| {
-                while let Some(index) = board.take(&job.plan.segments) {
-                    let reached = job.attempt(index, &shared, &outcome);
-                    board.done(reached);
+                loop {
+                    match board.take(&job.plan.segments, &|index| job.claim(index), job.stop) {
+                        Next::Train(index, claim) => board.done(job.attempt(index, claim, &shared, &outcome)),
+                        Next::Elsewhere(index) => job.events.on(Event::Waiting { segment: &job.plan.segments[index] }),
+                        Next::Nothing => return,
+                    }
                 }
             });
         }
@@ -93,14 +96,19 @@ pub fn run(job: &Job<'_>, inventory: Inventory) -> Outcome {
 }
 
 impl Job<'_> {
+    /// The lock of a segment; nothing where another process has it.
+    fn claim(&self, index: usize) -> Option<Claim> {
+        self.store.lock(&lock_name(&self.plan.segments[index])).transpose()
+    }
+
     /// Trains one segment and keeps the books; the name of its end where it was reached.
-    fn attempt(&self, index: usize, shared: &Shared, outcome: &Mutex<Outcome>) -> Option<Id> {
+    fn attempt(&self, index: usize, claim: Claim, shared: &Shared, outcome: &Mutex<Outcome>) -> Option<Id> {
         let segment = &self.plan.segments[index];
-        if (self.stop)() {
-            return None;
-        }
         // A panic in one leaf must not take the others with it.
-        let result = catch_unwind(AssertUnwindSafe(|| self.train(index, shared)));
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            let _lock = claim.map_err(Trouble::Store)?;
+            self.train(index, shared)
+        }));
         let result = result.unwrap_or_else(|panic| Err(Trouble::Failed(Failure::Device(panic_text(&*panic)))));
         let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
         match result {
@@ -138,15 +146,16 @@ impl Job<'_> {
         }
     }
 
-    /// Evaluates weights on every set of an experiment that has not seen them, and keeps the records.
-    pub(super) fn evaluate(&self, segment: Option<&Segment>, what: &Evaluated<'_>, shared: &Shared) -> Result<(), Trouble> {
+    /// Evaluates weights on every set of an experiment that has not seen them, and keeps the records; false where it was
+    /// stopped before the last.
+    pub(super) fn evaluate(&self, segment: Option<&Segment>, what: &Evaluated<'_>, shared: &Shared) -> Result<bool, Trouble> {
         let sets = self.material.sets.get(what.experiment).map_or(&[][..], Vec::as_slice);
         let known = |set: &PreparedSet| {
             shared.evaluations.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&(what.id, set.digest.clone()))
         };
         let missing: Vec<&PreparedSet> = sets.iter().filter(|set| !known(set)).collect();
         if missing.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         let (weights, tensors) = match what.state.ema.is_empty() {
             true => (Weights::Raw, &what.state.model),
@@ -154,7 +163,8 @@ impl Job<'_> {
         };
         let digest = tensors_digest(tensors).map_err(|message| Trouble::Failed(Failure::Misfit(message)))?;
         for set in missing {
-            let scores = self.executor.evaluate(what.root, tensors, &set.spectra).map_err(Trouble::Failed)?;
+            let scores = self.executor.evaluate(what.root, tensors, &set.spectra, self.stop).map_err(Trouble::Failed)?;
+            let Some(scores) = scores else { return Ok(false) };
             let evaluation = Evaluation {
                 format: FORMAT,
                 id: what.id,
@@ -171,7 +181,7 @@ impl Job<'_> {
             let key = (what.id, set.digest.clone());
             shared.evaluations.lock().unwrap_or_else(PoisonError::into_inner).insert(key, evaluation);
         }
-        Ok(())
+        Ok(true)
     }
 
     fn evaluate_missing(&self, shared: &Shared, outcome: &Mutex<Outcome>) {
@@ -214,8 +224,16 @@ impl Job<'_> {
             root: history.root(),
             state: &state,
         };
-        self.evaluate(None, &what, shared)
+        self.evaluate(None, &what, shared).map(drop)
     }
+}
+
+/// The right to train a segment, or why it cannot be had.
+type Claim = Result<Lock, StoreError>;
+
+/// Name of the lock that keeps others from training a segment.
+pub(super) fn lock_name(segment: &Segment) -> String {
+    segment.end().short()
 }
 
 /// Weights to evaluate, and what they are.

@@ -1,6 +1,6 @@
 //! Trains one segment: a flat loop of updates, log lines, checkpoints and evaluations.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
@@ -10,10 +10,10 @@ use chrono::{SecondsFormat, Utc};
 
 use super::events::Event;
 use super::executor::{Failure, Start, Stepped, Trainee};
-use super::run::{Evaluated, Job, Shared};
+use super::run::{Evaluated, Job, Shared, lock_name};
 use crate::history::{Id, Origin};
 use crate::plan::{Keep, Material, Owner, Segment};
-use crate::record::{MetricsRow, Numerics, ParentDigest, State, Timing};
+use crate::record::{Ledger, MetricsRow, Numerics, ParentDigest, State, Timing};
 use crate::store::{self, Found, Live, Lost, StoreError};
 
 /// How a segment ended without trouble.
@@ -52,40 +52,32 @@ impl Trouble {
 const ROLLING: usize = 2;
 /// How long the live files may lag behind.
 const FLUSH: Duration = Duration::from_millis(500);
-/// How often a segment that another process trains is looked at.
-const WAIT: Duration = Duration::from_millis(200);
 
 impl Job<'_> {
+    /// Trains a segment whose lock the caller holds.
     pub(super) fn train(&self, index: usize, shared: &Shared) -> Result<End, Trouble> {
         let segment = &self.plan.segments[index];
         let folder = self.folder(&segment.owner);
-        let lock_name = segment.end().short();
-        let mut told = false;
-        let _lock = loop {
-            if let Some(lock) = self.store.lock(&lock_name).map_err(Trouble::Store)? {
-                break lock;
-            }
-            if !std::mem::replace(&mut told, true) {
-                self.events.on(Event::Waiting { segment });
-            }
-            if (self.stop)() {
-                return Ok(End::Interrupted(segment.from));
-            }
-            std::thread::sleep(WAIT);
-        };
         let (from, start) = self.start(segment, &folder, shared);
         if from == segment.to() {
             return Ok(End::Reached);
         }
         let state = self.state(segment, start.as_ref())?;
+        if let Some(state) = state.as_ref().filter(|_| segment.evaluate.contains(&from))
+            && !self.evaluate_at(segment, from, state, shared)?
+        {
+            return Ok(End::Interrupted(from));
+        }
         let sampler = self.material.samplers.get(&Material::root_id(&segment.history)).cloned();
         let sampler = sampler.ok_or_else(|| Trouble::Failed(Failure::NoSpectrum("the root's source was not made".into())))?;
         for span in segment.history.spans().iter().filter(|span| span.from >= from) {
             sampler.check(&span.settings.difficulty).map_err(|message| Trouble::Failed(Failure::NoSpectrum(message)))?;
         }
-        let trainee =
-            self.executor.start(Start { history: &segment.history, step: from, state, sampler }).map_err(Trouble::Failed)?;
-        let live = self.store.live(&folder, from, &lock_name).map_err(Trouble::Store)?;
+        let ledger = segment.ledger.then(|| self.first_chain(segment, start.as_ref())).transpose()?;
+        let begin = Start { history: &segment.history, step: from, state, sampler, ledger: segment.ledger };
+        let trainee = self.executor.start(begin).map_err(Trouble::Failed)?;
+        let ledger = ledger.map(|chain| Ledger::new(from, chain, &trainee.traced()));
+        let live = self.store.live(&folder, from, &lock_name(segment)).map_err(Trouble::Store)?;
         self.events.on(Event::Started { segment, index, from });
         let numerics = self.executor.numerics();
         if start.as_ref().is_some_and(|found| found.manifest.numerics != numerics) {
@@ -103,6 +95,7 @@ impl Job<'_> {
             numerics,
             rows: BTreeMap::new(),
             piece: Piece { parent, ..Piece::default() },
+            ledger,
             unwritten: Unwritten::default(),
             began: Instant::now(),
             flushed: Instant::now(),
@@ -121,19 +114,34 @@ impl Job<'_> {
         }
     }
 
-    /// The deepest checkpoint there is now: another process may have gone further since the plan was made.
+    /// The deepest checkpoint there is now, wherever it was cut: another process may have gone further since the plan was
+    /// made.
     fn start(&self, segment: &Segment, folder: &Path, shared: &Shared) -> (u64, Option<Found>) {
-        for save in segment.saves.iter().rev().filter(|save| save.step > segment.from) {
-            let path = folder.join(format!("{}-{}", save.step, save.id.short()));
-            let Ok(manifest) = self.store.read_manifest(&path) else { continue };
-            let has_tensors = path.join("tensors").join("MANIFEST.json").exists();
-            if manifest.id == save.id && (has_tensors || save.step == segment.to() && shared.found(save.id).is_none()) {
-                let found = Found { path, manifest, has_tensors };
+        let steps: BTreeSet<u64> = self.store.steps(folder).range(segment.from + 1..=segment.to()).copied().collect();
+        let ids = segment.history.ids(steps.iter().copied());
+        for (step, id) in steps.into_iter().zip(ids).rev() {
+            let Some(found) = self.store.find(folder, step, id) else { continue };
+            if found.has_tensors || step == segment.to() && shared.found(id).is_none() {
                 shared.note(found.clone());
-                return (save.step, Some(found));
+                return (step, Some(found));
             }
         }
         (segment.from, segment.start.and_then(|id| shared.found(id)))
+    }
+
+    /// What the first row of a segment's ledger is chained to.
+    fn first_chain(&self, segment: &Segment, start: Option<&Found>) -> Result<u64, Trouble> {
+        let Some(found) = start else { return Ok(Ledger::first_chain(Material::root_id(&segment.history))) };
+        let ledger = self.store.ledger(found).map_err(|error| Trouble::reading(found, error))?;
+        Ok(ledger.map_or_else(|| Ledger::first_chain(found.manifest.id), |ledger| ledger.last_chain()))
+    }
+
+    /// Evaluates a state at a step of a segment; false where it was stopped.
+    fn evaluate_at(&self, segment: &Segment, step: u64, state: &State, shared: &Shared) -> Result<bool, Trouble> {
+        let id = segment.history.ids([step])[0];
+        let root = segment.history.root();
+        let what = Evaluated { experiment: segment.owner.experiment(), id, step, root, state };
+        self.evaluate(Some(segment), &what, shared)
     }
 
     /// The state to start from: a checkpoint's, imported weights, or nothing for fresh ones.
@@ -181,6 +189,8 @@ struct Training<'a> {
     /// Every row of this attempt by step, to compare with what earlier attempts lost.
     rows: BTreeMap<u64, Vec<u8>>,
     piece: Piece,
+    /// Bits of every update since the last checkpoint, where they are kept.
+    ledger: Option<Ledger>,
     unwritten: Unwritten,
     began: Instant,
     flushed: Instant,
@@ -220,6 +230,7 @@ impl Training<'_> {
             });
             if let Some(measured) = measured.filter(|_| read) {
                 self.log(&MetricsRow::new(&self.segment.history.at(self.step), &measured));
+                self.note_entries(trainee)?;
             }
             self.step += 1;
             self.shared.steps.fetch_add(1, Ordering::Relaxed);
@@ -231,10 +242,10 @@ impl Training<'_> {
             if save || evaluate {
                 let state = trainee.state().map_err(Trouble::Failed)?;
                 if save {
-                    self.save(&state)?;
+                    self.save(trainee, &state)?;
                 }
-                if evaluate {
-                    self.evaluate(&state)?;
+                if evaluate && !self.job.evaluate_at(self.segment, self.step, &state, self.shared)? {
+                    return self.interrupt(trainee);
                 }
                 self.thin()?;
             }
@@ -277,13 +288,29 @@ impl Training<'_> {
         Ok(())
     }
 
-    fn save(&mut self, state: &State) -> Result<(), Trouble> {
+    /// Takes over what the trainee has noted of its updates.
+    fn note_entries(&mut self, trainee: &mut dyn Trainee) -> Result<(), Trouble> {
+        if let Some(ledger) = &mut self.ledger {
+            trainee.entries().map_err(Trouble::Failed)?.iter().for_each(|entry| ledger.push(entry));
+        }
+        Ok(())
+    }
+
+    fn save(&mut self, trainee: &mut dyn Trainee, state: &State) -> Result<(), Trouble> {
+        self.note_entries(trainee)?;
+        let ledger = self.ledger.as_mut().map(|ledger| {
+            ledger.end(state);
+            let bytes = ledger.encode();
+            *ledger = ledger.next();
+            bytes
+        });
         let history = self.segment.history.cut(self.step);
         let segment = store::Segment {
             history: &history,
             parent: self.piece.parent.take(),
             numerics: &self.numerics,
             metrics: &self.piece.metrics,
+            ledger: ledger.as_deref(),
             timing: &self.piece.timing,
         };
         let committed = self.job.store.commit(&self.folder, &segment, state).map_err(Trouble::Store)?;
@@ -318,19 +345,12 @@ impl Training<'_> {
         Ok(())
     }
 
-    fn evaluate(&self, state: &State) -> Result<(), Trouble> {
-        let id = self.segment.history.ids([self.step])[0];
-        let root = self.segment.history.root();
-        let what = Evaluated { experiment: self.segment.owner.experiment(), id, step: self.step, root, state };
-        self.job.evaluate(Some(self.segment), &what, self.shared)
-    }
-
     /// Stopped by a signal: the state is saved as it is.
     fn interrupt(&mut self, trainee: &mut dyn Trainee) -> Result<End, Trouble> {
         let start = self.piece.parent.as_ref().map_or(self.segment.history.start(), |parent| parent.step);
         if self.step > start {
             let state = trainee.state().map_err(Trouble::Failed)?;
-            self.save(&state)?;
+            self.save(trainee, &state)?;
         }
         Ok(End::Interrupted(self.step))
     }

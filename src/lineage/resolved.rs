@@ -75,6 +75,8 @@ pub struct Rhythm {
     pub save_every: u64,
     pub evaluate_every: u64,
     pub log_every: u64,
+    /// Whether the bits of every update are kept.
+    pub ledger: bool,
     pub keep: Vec<u64>,
 }
 

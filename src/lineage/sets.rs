@@ -20,6 +20,7 @@ impl File<'_> {
             save_every: of(self.experiment.save_every, |rhythm| rhythm.save_every, SAVE_EVERY),
             evaluate_every: of(self.experiment.evaluate_every, |rhythm| rhythm.evaluate_every, EVALUATE_EVERY),
             log_every: of(self.experiment.log_every, |rhythm| rhythm.log_every, LOG_EVERY),
+            ledger: self.experiment.ledger.unwrap_or(parent.is_none_or(|parent| parent.rhythm.ledger)),
             keep: self.experiment.keep.clone(),
         }
     }

@@ -81,9 +81,11 @@ pub struct Segment {
     pub begins: u64,
     /// Checkpoints of the whole edge, in order; the last is the segment's end.
     pub saves: Vec<Save>,
-    /// Steps at which to evaluate.
+    /// Steps at which to evaluate; `from` among them where an evaluation of what was trained before is due.
     pub evaluate: BTreeSet<u64>,
     pub log_every: u64,
+    /// Whether the bits of every update are kept.
+    pub ledger: bool,
     pub why: String,
 }
 
@@ -328,8 +330,9 @@ impl Builder<'_> {
             start,
             saves: saves.to_vec(),
             begins: node.from,
-            evaluate: evaluation_steps(from, node.step, rhythm, is_end),
+            evaluate: evaluation_steps(node.from, node.step, rhythm, is_end).split_off(&from),
             log_every: rhythm.log_every,
+            ledger: rhythm.ledger,
             why,
             owner,
         }

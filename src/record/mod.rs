@@ -1,6 +1,7 @@
 //! Plain data that is written under `runs/` and read again, with format versions. No disk, no clock.
 
 mod evaluation;
+mod ledger;
 mod manifest;
 mod metrics;
 mod numerics;
@@ -8,6 +9,7 @@ mod run;
 mod tensors;
 
 pub use evaluation::{Evaluation, Scores, Weights};
+pub use ledger::{Column, Entry, Ledger, Part, batch_digest, digest64, tensor_digest};
 pub use manifest::{FORMAT, FileDigest, Manifest, ParentDigest, TensorsManifest};
 pub use metrics::{Measured, MetricsRow};
 pub use numerics::Numerics;

@@ -54,6 +54,9 @@ pub struct Experiment {
     /// Steps between lines of metrics. Left out: the parent's, for a root 10.
     #[serde(default)]
     pub log_every: Option<u64>,
+    /// Whether the bits of every update are kept beside the checkpoints. Left out: the parent's, for a root `true`.
+    #[serde(default)]
+    pub ledger: Option<bool>,
     /// Absolute steps whose checkpoints are kept for good.
     #[serde(default)]
     pub keep: Vec<u64>,

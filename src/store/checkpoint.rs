@@ -9,11 +9,12 @@ use serde::de::DeserializeOwned;
 use super::safetensors::{decode, encode};
 use super::{Found, Store, StoreError};
 use crate::history::{History, Id};
-use crate::record::{FORMAT, FileDigest, Manifest, Numerics, ParentDigest, State, Tensors, TensorsManifest};
+use crate::record::{FORMAT, FileDigest, Ledger, Manifest, Numerics, ParentDigest, State, Tensors, TensorsManifest};
 
 const MANIFEST: &str = "MANIFEST.json";
 const HISTORY: &str = "history.json";
 pub(super) const METRICS: &str = "metrics.jsonl";
+const LEDGER: &str = "ledger.bin";
 pub(super) const TIMING: &str = "timing.jsonl";
 const TENSORS: &str = "tensors";
 
@@ -24,6 +25,8 @@ pub struct Segment<'a> {
     pub parent: Option<ParentDigest>,
     pub numerics: &'a Numerics,
     pub metrics: &'a [u8],
+    /// The bytes of its ledger, where one is kept.
+    pub ledger: Option<&'a [u8]>,
     pub timing: &'a [u8],
 }
 
@@ -57,7 +60,9 @@ impl Store {
         }
         let tensors = self.write_tensors(&temporary.join(TENSORS), id, state)?;
         let history = json(segment.history);
-        let files = [(HISTORY, history.as_slice()), (METRICS, segment.metrics)];
+        let ledger = segment.ledger.map(|bytes| (LEDGER, bytes));
+        let files: Vec<(&str, &[u8])> =
+            [(HISTORY, history.as_slice()), (METRICS, segment.metrics)].into_iter().chain(ledger).collect();
         for (name, bytes) in files.iter().chain(&[(TIMING, segment.timing)]) {
             self.write(&temporary.join(name), bytes)?;
         }
@@ -158,6 +163,15 @@ impl Store {
         self.verified(&found.path, &found.manifest.files, METRICS)
     }
 
+    /// The bits of a segment's updates, proved by the manifest; nothing where none were kept.
+    pub fn ledger(&self, found: &Found) -> Result<Option<Ledger>, StoreError> {
+        if found.manifest.files.iter().all(|file| file.name != LEDGER) {
+            return Ok(None);
+        }
+        let bytes = self.verified(&found.path, &found.manifest.files, LEDGER)?;
+        Ledger::decode(&bytes).map(Some).map_err(|what| self.damaged(&found.path.join(LEDGER), what))
+    }
+
     /// The whole state, proved by both manifests.
     pub fn state(&self, found: &Found) -> Result<State, StoreError> {
         let folder = found.path.join(TENSORS);
@@ -185,6 +199,7 @@ impl Store {
     pub fn verify(&self, found: &Found) -> Result<(), StoreError> {
         self.history(found)?;
         self.metrics(found)?;
+        self.ledger(found)?;
         if found.has_tensors {
             self.state(found)?;
         }

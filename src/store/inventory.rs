@@ -1,6 +1,6 @@
 //! What exists under `runs/`: every checkpoint of every experiment by its name, and every evaluation.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use walkdir::{DirEntry, WalkDir};
@@ -47,6 +47,21 @@ impl Store {
         inventory
     }
 
+    /// Steps of which a leaf's folder may hold checkpoints, by the names in it.
+    pub fn steps(&self, folder: &Path) -> BTreeSet<u64> {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+        let step = |name: &str| name.split_once('-').filter(|(_, id)| id.len() == 8)?.0.parse().ok();
+        entries.filter_map(|entry| step(&entry.file_name().to_string_lossy())).collect()
+    }
+
+    /// The checkpoint of a name in a leaf's folder, if it is there and says so.
+    pub fn find(&self, folder: &Path, step: u64, id: Id) -> Option<Found> {
+        let path = folder.join(format!("{step}-{}", id.short()));
+        let manifest = self.read_manifest(&path).ok().filter(|manifest| manifest.id == id)?;
+        let has_tensors = has_tensors(&path);
+        Some(Found { path, manifest, has_tensors })
+    }
+
     fn note_checkpoint(&self, inventory: &mut Inventory, path: &Path) {
         let manifest = match self.read_manifest(path) {
             Ok(manifest) => manifest,
@@ -56,8 +71,7 @@ impl Store {
             let what = "its manifest is another checkpoint's".to_owned();
             return inventory.damaged.push((path.into(), what));
         }
-        let has_tensors = path.join("tensors").join("MANIFEST.json").exists();
-        let found = Found { path: path.into(), manifest, has_tensors };
+        let found = Found { path: path.into(), manifest, has_tensors: has_tensors(path) };
         let known = inventory.checkpoints.entry(found.manifest.id).or_insert_with(|| found.clone());
         if found.has_tensors && !known.has_tensors {
             *known = found;
@@ -82,6 +96,10 @@ impl Store {
         line.reverse();
         Ok(line)
     }
+}
+
+fn has_tensors(checkpoint: &Path) -> bool {
+    checkpoint.join("tensors").join("MANIFEST.json").exists()
 }
 
 /// Hidden folders are unfinished, and `lost-` and `damaged-` ones are never data. Links are not followed.

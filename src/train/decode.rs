@@ -34,8 +34,14 @@ pub struct Answers {
     pub cross_entropy: f64,
 }
 
-/// Decodes spectra with weights given by path.
-pub fn decode(model: &Recursive, weights: &Tensors, spectra: &[Spectrum], place: &Place) -> Result<Answers, Failure> {
+/// Decodes spectra with weights given by path; `None` where `stop`, asked between batches, said so.
+pub fn decode(
+    model: &Recursive,
+    weights: &Tensors,
+    spectra: &[Spectrum],
+    place: &Place,
+    stop: &dyn Fn() -> bool,
+) -> Result<Option<Answers>, Failure> {
     let layout = Layout::new(model);
     let vector = layout.place(weights, "", "weights", &place.device)?;
     let network = Network::new(model, &layout, &layout.split(&vector));
@@ -43,6 +49,9 @@ pub fn decode(model: &Recursive, weights: &Tensors, spectra: &[Spectrum], place:
     let mut decoded = Vec::with_capacity(spectra.len());
     let (mut surprise, mut tokens) = (0.0, 0);
     for part in spectra.chunks(ROWS) {
+        if stop() {
+            return Ok(None);
+        }
         let batch = Batch::pack(model, &vocabulary, part);
         let input = Input::new(model, &batch).place(&place.device);
         let logits = network.forward(&input, &Dropout::none(place)).pop().expect("at least one pass");
@@ -53,7 +62,7 @@ pub fn decode(model: &Recursive, weights: &Tensors, spectra: &[Spectrum], place:
             tokens += batch.lengths[row] + 1;
         }
     }
-    Ok(Answers { decoded, cross_entropy: surprise / tokens.max(1) as f64 })
+    Ok(Some(Answers { decoded, cross_entropy: surprise / tokens.max(1) as f64 }))
 }
 
 /// Logits on the host.

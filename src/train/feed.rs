@@ -8,6 +8,7 @@ use super::losses::{Targets, Truth, Whole};
 use super::network::Input;
 use crate::execute::Failure;
 use crate::history::{At, History};
+use crate::record::batch_digest;
 use crate::task::batch::Batch;
 use crate::task::sampler::Sampler;
 
@@ -18,6 +19,8 @@ const AHEAD: usize = 4;
 pub struct Prepared {
     pub at: At,
     pub micro: Vec<Micro>,
+    /// Digest of everything in the batch, for the ledger.
+    pub digest: u64,
     /// What the batch holds, for messages.
     pub description: String,
 }
@@ -74,7 +77,7 @@ impl Prepared {
             Micro::new(&batch.rows(slots.start, slots.end), slots, sampler, &at, whole)
         });
         let micro = micro.collect();
-        Prepared { micro, description: describe(&batch, &at), at }
+        Prepared { micro, digest: batch_digest(&batch), description: describe(&batch, &at), at }
     }
 }
 

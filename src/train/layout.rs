@@ -7,7 +7,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::execute::Failure;
-use crate::record::{self, Tensors};
+use crate::record::{self, Tensors, digest64};
 use crate::task::model::{Parameter, Recursive};
 
 /// The vector is padded with zeros to a multiple of this, so that it can be summed row by row.
@@ -100,6 +100,25 @@ impl Layout {
             (format!("{}{suffix}", parameter.path), record::Tensor::f32(parameter.shape.clone(), part))
         });
         Ok(named.collect())
+    }
+
+    /// Digest of each parameter's part of a vector in the machine's memory, taken where it lies: the vector is lent out of
+    /// its tensor and put back.
+    pub fn digests(&self, vector: &mut Tensor<1>) -> Result<Vec<u64>, Failure> {
+        let device = vector.device();
+        let taken = std::mem::replace(vector, Tensor::zeros([0], &device));
+        let data = taken.try_into_data().map_err(|error| Failure::Device(format!("reading a vector: {error}")))?;
+        let bytes = data.as_bytes();
+        let width = size_of::<f32>();
+        let digests = self.offsets.windows(2).map(|place| digest64(&bytes[place[0] * width..place[1] * width])).collect();
+        *vector = Tensor::from_data(data, &device);
+        Ok(digests)
+    }
+
+    /// Place in the vector of a parameter's first element.
+    pub fn first_element(&self, path: &str) -> Option<usize> {
+        let index = self.parameters.iter().position(|parameter| parameter.path == path)?;
+        Some(self.offsets[index])
     }
 
     /// The parameters as vectors of their own, views where the backend has them.

@@ -12,7 +12,9 @@ mod losses;
 mod network;
 mod numerics;
 mod optimizer;
+mod planted;
 mod self_test;
+mod trace;
 mod trainee;
 
 #[cfg(test)]
@@ -22,6 +24,7 @@ mod tests;
 
 pub use self::decode::{Answers, Decoded, decode};
 pub use self::device::{Backend, Choice, Place};
+pub use self::planted::Planted;
 
 use crate::execute::{Executor, Failure, Start, Trainee};
 use crate::history::Root;
@@ -34,17 +37,30 @@ use crate::task::spectrum::Spectrum;
 #[derive(Clone, Debug)]
 pub struct Burn {
     place: Place,
+    planted: Vec<Planted>,
 }
 
 impl Burn {
     /// Opens the device, or says what is missing.
     pub fn open(choice: Choice) -> Result<Burn, Failure> {
-        Ok(Burn { place: choice.open()? })
+        Ok(Burn { place: choice.open()?, planted: vec![] })
     }
 
-    /// Answers for spectra, with these weights.
-    pub fn answers(&self, root: &Root, weights: &Tensors, spectra: &[Spectrum]) -> Result<Answers, Failure> {
-        decode(root.model.recursive(), weights, spectra, &self.place)
+    /// Answers for spectra, with these weights; `None` where `stop` said so.
+    pub fn answers(
+        &self,
+        root: &Root,
+        weights: &Tensors,
+        spectra: &[Spectrum],
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<Answers>, Failure> {
+        decode(root.model.recursive(), weights, spectra, &self.place, stop)
+    }
+
+    /// The same, with mistakes planted in its training: for tests of whatever must notice them.
+    #[must_use]
+    pub fn with(self, planted: Vec<Planted>) -> Burn {
+        Burn { planted, ..self }
     }
 }
 
@@ -58,12 +74,20 @@ impl Executor for Burn {
     }
 
     fn start(&self, start: Start<'_>) -> Result<Box<dyn Trainee>, Failure> {
-        Ok(Box::new(trainee::Training::start(start, &self.place)?))
+        Ok(Box::new(trainee::Training::start(start, &self.place, &self.planted)?))
     }
 
-    fn evaluate(&self, root: &Root, weights: &Tensors, spectra: &[Spectrum]) -> Result<Scores, Failure> {
-        let answers = self.answers(root, weights, spectra)?;
-        Ok(Scores { cross_entropy: answers.cross_entropy, summary: summarize(root, spectra, &answers) })
+    fn evaluate(
+        &self,
+        root: &Root,
+        weights: &Tensors,
+        spectra: &[Spectrum],
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<Scores>, Failure> {
+        let answers = self.answers(root, weights, spectra, stop)?;
+        let scores =
+            |answers: Answers| Scores { cross_entropy: answers.cross_entropy, summary: summarize(root, spectra, &answers) };
+        Ok(answers.map(scores))
     }
 }
 

@@ -6,6 +6,7 @@ use burn::tensor::Tensor;
 
 use super::device::Place;
 use super::layout::{Layout, norm};
+use super::planted::Planted;
 use crate::execute::Failure;
 use crate::history::At;
 use crate::record::{self, State, Tensors};
@@ -49,6 +50,17 @@ impl Weights {
     /// The parameters, in the order of the layout, without gradients.
     pub fn parts(&self) -> Vec<Tensor<1>> {
         self.layout.split(&self.current)
+    }
+
+    /// Digest of each parameter; see [`Layout::digests`].
+    pub fn digests(&mut self) -> Result<Vec<u64>, Failure> {
+        self.layout.digests(&mut self.current)
+    }
+
+    /// Changes the weights by a mistake on purpose.
+    pub fn plant(&mut self, planted: &Planted, at: &At) -> Result<(), Failure> {
+        self.current = planted.moved(at, &self.layout, self.current.clone(), true)?;
+        Ok(())
     }
 
     /// The state as named tensors.

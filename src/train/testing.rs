@@ -87,7 +87,7 @@ pub fn history(settings: Settings, end: u64) -> History {
 
 pub fn begin(history: &History, step: u64, state: Option<State>) -> Box<dyn Trainee> {
     let sampler = sampler(history.root().model.recursive());
-    Burn::open(Choice::Cpu).unwrap().start(Start { history, step, state, sampler }).unwrap()
+    Burn::open(Choice::Cpu).unwrap().start(Start { history, step, state, sampler, ledger: false }).unwrap()
 }
 
 /// Trains a history from a state to its end; the last measurement with the last state.

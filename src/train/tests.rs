@@ -101,7 +101,13 @@ fn a_state_of_another_model_is_refused_by_name() {
         change(&mut state);
         let history = history(plain(), 2);
         let sampler = crate::train::testing::sampler(history.root().model.recursive());
-        match Burn::open(Choice::Cpu).unwrap().start(Start { history: &history, step: 1, state: Some(state), sampler }) {
+        match Burn::open(Choice::Cpu).unwrap().start(Start {
+            history: &history,
+            step: 1,
+            state: Some(state),
+            sampler,
+            ledger: false,
+        }) {
             Err(Failure::Misfit(message)) => message,
             _ => panic!("the state should not fit"),
         }
@@ -139,12 +145,12 @@ fn sixty_four_spectra_are_learned_by_heart() {
     let settings = Settings { batch: 32, micro_batch: 32, rate: Piece::Constant(4e-3), ema: None, ..plain() };
     let history = History::new(root(&model, 1), [Span { from: 0, settings }], steps);
     let burn = Burn::open(Choice::Cpu).unwrap();
-    let mut trainee = burn.start(Start { history: &history, step: 0, state: None, sampler }).unwrap();
+    let mut trainee = burn.start(Start { history: &history, step: 0, state: None, sampler, ledger: false }).unwrap();
     let begun = std::time::Instant::now();
     for step in 1..=steps {
         trainee.step(false, &|| false).unwrap();
         if step % 100 == 0 {
-            let answers = burn.answers(history.root(), &trainee.state().unwrap().model, &spectra).unwrap();
+            let answers = burn.answers(history.root(), &trainee.state().unwrap().model, &spectra, &|| false).unwrap().unwrap();
             let accuracy = token_accuracy(&spectra, &answers.decoded);
             println!("step {step}: token accuracy {accuracy:.3}, {:.3} nats, {:.1?}", answers.cross_entropy, begun.elapsed());
             if accuracy >= 0.95 {

@@ -11,9 +11,11 @@ use super::feed::{Feed, Micro, Prepared};
 use super::layout::{Layout, read_vector};
 use super::network::Network;
 use super::optimizer::{Weights, gradient_norm};
+use super::planted::Planted;
+use super::trace::Trace;
 use crate::execute::{Failure, Start, Stepped, Trainee};
 use crate::history::At;
-use crate::record::{Measured, State};
+use crate::record::{Entry, Measured, State};
 use crate::task::loss::Loss;
 use crate::task::model::Recursive;
 use crate::task::sampler::Sampler;
@@ -29,6 +31,10 @@ pub struct Training {
     pending: Option<Prepared>,
     /// On a GPU: 0 as long as everything was finite. Read only where something is read anyway.
     health: Option<Health>,
+    /// Notes for the ledger, where one is kept.
+    trace: Option<Trace>,
+    /// None but in tests.
+    planted: Vec<Planted>,
 }
 
 /// What was not finite since it was last asked for.
@@ -38,7 +44,7 @@ struct Health {
 }
 
 impl Training {
-    pub fn start(start: Start<'_>, place: &Place) -> Result<Training, Failure> {
+    pub fn start(start: Start<'_>, place: &Place, planted: &[Planted]) -> Result<Training, Failure> {
         let model = start.history.root().model.recursive().clone();
         check_lengths(start.history, start.step, &start.sampler, &model)?;
         let layout = Layout::new(&model);
@@ -53,6 +59,8 @@ impl Training {
             feed: Feed::start(start.history, start.step, Arc::clone(&start.sampler))?,
             step: start.step,
             pending: None,
+            trace: start.ledger.then(|| Trace::new(place)),
+            planted: planted.to_vec(),
             place: place.clone(),
             model,
             health,
@@ -83,7 +91,14 @@ impl Training {
         let leaves: Vec<Tensor<1>> = self.weights.parts().into_iter().map(|part| part.autodiff().require_grad()).collect();
         let network = Network::new(&self.model, self.weights.layout(), &leaves);
         let logits = network.forward(&input.place(device), &dropout);
-        let terms = truth.place(device).terms(logits, &at.weights);
+        let factor = |loss: Loss| self.planted.iter().map(|planted| planted.factor(at, loss)).product::<f64>();
+        let terms = truth.place(device).terms(logits, &at.weights).into_iter();
+        let terms: BTreeMap<Loss, Tensor<1>> = terms
+            .map(|(loss, term)| match factor(loss) {
+                1.0 => (loss, term),
+                changed => (loss, term.mul_scalar(changed)),
+            })
+            .collect();
         let weighted = terms.iter().map(|(loss, term)| term.clone().mul_scalar(at.weights[loss]));
         let total = weighted.reduce(Tensor::add).expect("cross-entropy is always computed");
         let mut gradients = total.backward();
@@ -95,10 +110,25 @@ impl Training {
         Gradient { vector, terms: terms.into_iter().map(|(loss, term)| (loss, term.inner())).collect() }
     }
 
+    /// Makes an update with the batch's gradient, and notes it for the ledger. `measured` are its terms and its norm.
+    fn update(&mut self, batch: &Prepared, gradient: Gradient, norm: Tensor<1>, measured: Tensor<1>) -> Result<(), Failure> {
+        let at = &batch.at;
+        let mut vector = gradient.vector;
+        let Some(trace) = &mut self.trace else {
+            self.weights.update(at, vector, norm);
+            return Ok(());
+        };
+        let gradients = trace.digests(|| self.weights.layout().digests(&mut vector))?;
+        self.weights.update(at, vector, norm);
+        self.planted.iter().try_for_each(|planted| self.weights.plant(planted, at))?;
+        let values = trace.digests(|| self.weights.digests())?;
+        trace.note(at, batch.digest, measured, gradients, values);
+        Ok(())
+    }
+
     /// Reads what was measured back, and fails where it is not finite.
-    fn read(&self, batch: &Prepared, gradient: &Gradient, norm: &Tensor<1>) -> Result<Measured, Failure> {
-        let parts: Vec<Tensor<1>> = gradient.terms.values().cloned().chain([norm.clone()]).collect();
-        let values = read_vector(Tensor::cat(parts, 0))?;
+    fn read(&self, batch: &Prepared, gradient: &Gradient, measured: Tensor<1>) -> Result<Measured, Failure> {
+        let values = read_vector(measured)?;
         let named = gradient.terms.keys().map(|loss| loss.name()).chain(["gradient norm"]);
         for (term, &value) in named.zip(&values) {
             if !value.is_finite() {
@@ -117,23 +147,35 @@ impl Trainee for Training {
             Some(batch) => batch,
             None => self.feed.next(self.step)?,
         };
-        let Some(gradient) = self.gradient(&batch, stop) else {
+        let Some(mut gradient) = self.gradient(&batch, stop) else {
             self.pending = Some(batch);
             return Ok(Stepped::Interrupted);
         };
+        for planted in &self.planted {
+            gradient.vector = planted.moved(&batch.at, self.weights.layout(), gradient.vector, false)?;
+        }
         let norm = gradient_norm(&gradient.vector);
+        let both = Tensor::cat(gradient.terms.values().cloned().chain([norm.clone()]).collect(), 0);
         // On the CPU looking costs nothing; on a GPU it would wait for every step.
         let look = read || self.health.is_none();
-        let measured = if look { Some(self.read(&batch, &gradient, &norm)?) } else { None };
+        let measured = if look { Some(self.read(&batch, &gradient, both.clone())?) } else { None };
         if let Some(health) = &mut self.health {
             health.note(&gradient, &norm);
             if read {
                 health.check(self.step)?;
             }
         }
-        self.weights.update(&batch.at, gradient.vector, norm);
+        self.update(&batch, gradient, norm, both)?;
         self.step += 1;
         Ok(Stepped::Done(measured.filter(|_| read)))
+    }
+
+    fn traced(&self) -> Vec<String> {
+        self.trace.as_ref().map(|trace| trace.tensors(self.weights.layout())).unwrap_or_default()
+    }
+
+    fn entries(&mut self) -> Result<Vec<Entry>, Failure> {
+        self.trace.as_mut().map_or(Ok(vec![]), Trace::take)
     }
 
     fn state(&mut self) -> Result<State, Failure> {

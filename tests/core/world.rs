@@ -143,6 +143,15 @@ impl World {
             let metrics =
                 store.ancestry(&inventory, found.manifest.id).unwrap().iter().flat_map(|f| store.metrics(f).unwrap()).collect();
             result.insert(format!("{name} metrics"), metrics);
+            let line = store.ancestry(&inventory, found.manifest.id).unwrap();
+            let ledgers = line.iter().map(|f| store.ledger(f).unwrap().expect("a ledger is kept"));
+            let words = |ledger: runner::record::Ledger| -> Vec<u64> {
+                (ledger.from()..ledger.to()).flat_map(|step| ledger.row(step).unwrap().to_vec()).collect()
+            };
+            let ledger: Vec<u8> = ledgers.flat_map(words).flat_map(u64::to_le_bytes).collect();
+            result.insert(format!("{name} ledger"), ledger);
+            let last = store.ledger(found).unwrap().unwrap().last_chain();
+            result.insert(format!("{name} chain"), last.to_le_bytes().to_vec());
             result.insert(format!("{name} tensors"), found.manifest.tensors.clone().into_bytes());
             store.verify(found).unwrap();
         }
