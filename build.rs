@@ -19,7 +19,9 @@ fn main() {
     note("RUSTFLAGS", if flags.is_empty() { "none" } else { &flags });
     note("TARGET", &variable("TARGET"));
     note("PROFILE", &format!("{}, opt-level {}", variable("PROFILE"), variable("OPT_LEVEL")));
-    note("NUMERIC_CRATES", &numeric_crates(&fs::read_to_string("Cargo.lock").unwrap_or_default()));
+    let lock = fs::read_to_string("Cargo.lock").unwrap_or_default();
+    note("NUMERIC_CRATES", &numeric_crates(&lock));
+    note("LOCK_FILE", &format!("{:016x}", digest(START, lock.bytes())));
 }
 
 fn note(name: &str, value: &str) {
@@ -27,22 +29,27 @@ fn note(name: &str, value: &str) {
     println!("cargo:rustc-env=RUNNER_{name}={value}");
 }
 
-/// A digest of names, versions and checksums of the numeric crates in a lock file (FNV-1a, 64 bits).
+/// FNV-1a, 64 bits.
+const START: u64 = 0xcbf2_9ce4_8422_2325;
+
+fn digest(before: u64, bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.fold(before, |digest, byte| (digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// A digest of names, versions and checksums of the numeric crates in a lock file.
 fn numeric_crates(lock: &str) -> String {
     let numeric = |package: &&str| {
         let name = package.lines().find_map(|line| line.strip_prefix("name = \""));
         name.is_some_and(|name| NUMERIC.iter().any(|prefix| name.starts_with(prefix)))
     };
-    let mut digest = 0xcbf2_9ce4_8422_2325_u64;
+    let mut all = START;
     let mut count = 0;
     for package in lock.split("[[package]]").filter(numeric) {
         count += 1;
         let told = ["name = ", "version = ", "checksum = "];
         for line in package.lines().filter(|line| told.iter().any(|start| line.starts_with(start))) {
-            for byte in line.bytes() {
-                digest = (digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-            }
+            all = digest(all, line.bytes());
         }
     }
-    if count == 0 { "unknown".into() } else { format!("{count} crates, {digest:016x}") }
+    if count == 0 { "unknown".into() } else { format!("{count} crates, {all:016x}") }
 }

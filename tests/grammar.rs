@@ -12,8 +12,8 @@ use runner::lineage::Resolved;
 use runner::load::Project;
 use runner::spec::{
     Branch, Change, Curriculum, CurriculumChoice, Experiment, Findings, Imported, Library, Mgf, MgfSet, Model, Optimizer,
-    Parent, Part, Place, Rate, Scratch, Source, Stage, StageData, Supervision, Training, Validation, ValidationData, options,
-    parse,
+    Parent, Part, Place, Rate, Recorded, RecordedEnd, Scratch, Source, Stage, StageData, Supervision, Training, Validation,
+    ValidationData, options, parse,
 };
 use runner::task::loss::Loss;
 use runner::task::model::Recursive;
@@ -80,6 +80,8 @@ fn all_fields() -> Vec<Fields> {
         fields::<ValidationData>("Synthetic set", "Synthetic", &[("source", "(length: 7..=10)")]),
         fields::<MgfSet>("Mgf set", "", &[("files", "[\"a\"]")]),
         fields::<Library>("Library", "", &[]),
+        fields::<Recorded>("Recorded", "", &[]),
+        fields::<RecordedEnd>("RecordedEnd", "", &[("step", "5"), ("id", "\"a\""), ("tensors", "\"b\"")]),
         fields::<Curriculum>("Curriculum", "", &[("stages", "[]")]),
         fields::<Stage>("Stage", "", &[("from", "0"), ("loss", "{CrossEntropy: 1.0}")]),
         fields::<StageData>("StageData", "", &[]),

@@ -9,7 +9,7 @@ use crate::lineage::Leaf;
 use crate::plan::{Material, PreparedSet};
 use crate::record::{Evaluation, MetricsRow, Weights};
 use crate::report::{BranchScores, Comparison, LeafRecords, SetFacts, Spread, Table};
-use crate::store::{Found, Inventory, StoreError};
+use crate::store::{Found, Inventory, Store, StoreError};
 use crate::task::baseline::Baseline;
 use crate::task::sampler::{Drawer, Sampler};
 use crate::task::tokens::Token;
@@ -75,7 +75,7 @@ fn set_facts(set: &PreparedSet, sampler: &Sampler) -> SetFacts {
 
 /// Everything recorded along a leaf's lineage.
 fn records<'a>(context: &Context, inventory: &'a Inventory, leaf: &'a Leaf) -> Result<LeafRecords<'a>, Fault> {
-    let line = lineage(context, inventory, leaf)?;
+    let line = context.store.lineage(inventory, &leaf.history)?;
     let own = leaf.own_from();
     let evaluations: Vec<&Evaluation> = {
         let steps: std::collections::BTreeSet<u64> = inventory.evaluations.iter().map(|found| found.step).collect();
@@ -91,32 +91,21 @@ fn records<'a>(context: &Context, inventory: &'a Inventory, leaf: &'a Leaf) -> R
         history: &leaf.history,
         own_from: own,
         stage_starts: stage_starts.collect(),
-        rows: joined_rows(context, &line)?,
+        rows: joined_rows(&context.store, &line)?,
         evaluations,
         pairing: format!("{}{numerics}", at_fork.map_or("", |found| &found.manifest.tensors)),
     })
 }
 
-/// The checkpoints of a leaf from its root to the deepest one that exists.
-pub(crate) fn lineage<'a>(context: &Context, inventory: &'a Inventory, leaf: &Leaf) -> Result<Vec<&'a Found>, StoreError> {
-    let steps: std::collections::BTreeSet<u64> =
-        inventory.checkpoints.values().map(|found| found.manifest.step).filter(|&step| step <= leaf.history.end()).collect();
-    let ids = leaf.history.ids(steps);
-    match ids.into_iter().rfind(|id| inventory.checkpoints.contains_key(id)) {
-        Some(deepest) => context.store.ancestry(inventory, deepest),
-        None => Ok(vec![]),
-    }
-}
-
 /// Rows of metrics joined along a lineage: no gaps, no repeats, whatever cuts there were.
-pub(crate) fn joined_rows(context: &Context, line: &[&Found]) -> Result<Vec<MetricsRow>, StoreError> {
+pub(crate) fn joined_rows(store: &Store, line: &[&Found]) -> Result<Vec<MetricsRow>, StoreError> {
     let mut rows = Vec::new();
     for found in line {
-        let bytes = context.store.metrics(found)?;
+        let bytes = store.metrics(found)?;
         let lines = bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
         for line in lines {
             let row = serde_json::from_slice(line).map_err(|error| StoreError::Damaged {
-                path: context.store.shown(&found.path.join("metrics.jsonl")),
+                path: store.shown(&found.path.join("metrics.jsonl")),
                 what: error.to_string(),
             })?;
             rows.push(row);

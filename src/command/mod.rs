@@ -6,16 +6,24 @@ mod context;
 mod diagnostics;
 mod diff;
 mod edits;
+mod gc;
 mod inspect;
+mod judged;
 mod ls;
+mod pin;
 mod plan;
 mod progress;
 mod provenance;
+mod recorded;
+mod refer;
+pub mod reproduce;
+mod rm;
 pub mod run;
 mod saved;
 mod show;
 mod signals;
 mod tree;
+pub mod verify;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -44,6 +52,10 @@ enum Verb {
     Plan(plan::Args),
     /// Train and evaluate whatever an experiment still lacks
     Run(run::Args),
+    /// Say whether what a run has on disk is what its records claim
+    Verify(verify::Args),
+    /// Train a run's histories again elsewhere and say whether they came to the same
+    Reproduce(reproduce::Args),
     /// Compare the leaves of an experiment
     Compare(compare::Args),
     /// List the runs
@@ -56,6 +68,12 @@ enum Verb {
     Diff(diff::Args),
     /// Say what a file of spectra holds and which can be used
     Inspect(inspect::Args),
+    /// Take the tensors of checkpoints that nothing keeps, and what dead attempts left
+    Gc(gc::Args),
+    /// Keep a checkpoint's tensors for good, or list what is kept so
+    Pin(pin::Args),
+    /// Put a run, or a checkpoint and what follows it, into `runs/.trash`
+    Rm(rm::Args),
 }
 
 /// Why a command did not do what was asked; decides the exit code.
@@ -67,8 +85,21 @@ pub(crate) enum Fault {
     Files(Box<Diagnostics>),
     /// Arguments: exit 2.
     Arguments(String),
+    /// Not reproduced, or not verified: exit 3.
+    Unproved(String),
     /// Stopped by a signal; running the same command goes on: exit 75.
     Interrupted,
+}
+
+impl Fault {
+    /// The message a person would read.
+    fn into_text(self) -> String {
+        match self {
+            Fault::Files(diagnostics) => diagnostics.to_string(),
+            Fault::World(message) | Fault::Arguments(message) | Fault::Unproved(message) => message,
+            Fault::Interrupted => "interrupted".into(),
+        }
+    }
 }
 
 impl From<crate::store::StoreError> for Fault {
@@ -85,12 +116,17 @@ pub fn main() -> ExitCode {
         Verb::Check(args) => check::main(directory, &args),
         Verb::Plan(args) => plan::main(directory, &args),
         Verb::Run(args) => run::main(directory, &args),
+        Verb::Verify(args) => verify::main(directory, &args),
+        Verb::Reproduce(args) => reproduce::main(directory, &args),
         Verb::Compare(args) => compare::main(directory, &args),
         Verb::Ls(args) => ls::main(directory, &args),
         Verb::Tree(args) => tree::main(directory, &args),
         Verb::Show(args) => show::main(directory, &args),
         Verb::Diff(args) => diff::main(directory, &args),
         Verb::Inspect(args) => inspect::main(directory, &args),
+        Verb::Gc(args) => gc::main(directory, &args),
+        Verb::Pin(args) => pin::main(directory, &args),
+        Verb::Rm(args) => rm::main(directory, &args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -102,6 +138,7 @@ fn report(fault: &Fault) -> ExitCode {
     let (code, text) = match fault {
         Fault::World(message) => (1, format!("error: {message}")),
         Fault::Arguments(message) => (2, format!("error: {message}")),
+        Fault::Unproved(message) => (3, message.clone()),
         Fault::Files(diagnostics) => (2, diagnostics.to_string()),
         Fault::Interrupted => (75, "interrupted; everything so far is saved, the same command goes on".into()),
     };

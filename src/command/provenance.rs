@@ -24,6 +24,18 @@ pub(crate) fn provenance(root: &Path) -> BTreeMap<String, String> {
     );
     add("host", std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|host| host.trim().to_owned()));
     add("system", Some(format!("{} {}", std::env::consts::OS, std::env::consts::ARCH)));
+    // The very program: its versions and commit may be the same and its code not.
+    let program = std::env::current_exe().and_then(std::fs::read).ok();
+    add("program", program.map(|bytes| crate::history::digest_text(&bytes)[..16].to_owned()));
+    add("lock file", option_env!("RUNNER_LOCK_FILE").map(str::to_owned));
+    add("features", Some(features()));
+    add("threads", std::env::var("RAYON_NUM_THREADS").ok());
     add("cores", std::thread::available_parallelism().ok().map(|cores| cores.to_string()));
     facts
+}
+
+/// What was built in.
+fn features() -> String {
+    let all = [("train", cfg!(feature = "train")), ("cuda", cfg!(feature = "cuda"))];
+    all.into_iter().filter(|(_, is_on)| *is_on).map(|(name, _)| name).collect::<Vec<_>>().join(", ")
 }

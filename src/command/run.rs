@@ -20,7 +20,7 @@ use crate::history::Id;
 use crate::plan::{Material, Plan};
 use crate::record::{Attempt, FORMAT, Numerics, RunRecord, Status};
 use crate::spec::Name;
-use crate::store::Store;
+use crate::store::{Inventory, Store};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -61,19 +61,19 @@ pub(crate) fn main(directory: Option<&Path>, args: &Args) -> Result<(), Fault> {
 }
 
 #[cfg(feature = "train")]
-fn open(device: &str) -> Result<Box<dyn Executor>, Fault> {
+pub(crate) fn open(device: &str) -> Result<Box<dyn Executor>, Fault> {
     let choice = device.parse().map_err(Fault::Arguments)?;
     let burn = crate::train::Burn::open(choice).map_err(|error| Fault::World(error.to_string()))?;
     Ok(Box::new(burn))
 }
 
 #[cfg(not(feature = "train"))]
-fn open(_: &str) -> Result<Box<dyn Executor>, Fault> {
+pub(crate) fn open(_: &str) -> Result<Box<dyn Executor>, Fault> {
     Err(Fault::World("this runner was built without `train` and cannot train; build it with default features".into()))
 }
 
 /// Leaves on a CPU share its cores; a GPU is for one.
-fn default_jobs(numerics: &Numerics) -> usize {
+pub(crate) fn default_jobs(numerics: &Numerics) -> usize {
     match numerics.backend.as_str() {
         "cuda" => 1,
         _ => std::thread::available_parallelism().map_or(1, usize::from),
@@ -132,7 +132,7 @@ impl Work<'_> {
             if begun.is_none() {
                 self.self_test(&plan, &material)?;
                 self.warn_of_locks(store)?;
-                begun = Some(self.begin(&plan)?);
+                begun = Some(self.begin(&plan, &inventory)?);
             }
             let job = Job {
                 plan: &plan,
@@ -155,16 +155,17 @@ impl Work<'_> {
             }
             inventory = store.inventory();
         }
+        let inventory = store.inventory();
         match begun {
             Some(attempts) => {
-                let inventory = store.inventory();
+                attempts.names.iter().try_for_each(|name| self.save_text(name, &inventory))?;
                 let is_done = |name: &Name| {
                     Plan::new(&self.ready.resolution.experiments, name, &existing(&inventory), &material.set_digests())
                         .is_done()
                 };
                 attempts.end(store, self.status(&total), &total, &is_done)?;
             }
-            None => self.save_text(&self.ready.name)?,
+            None => self.save_text(&self.ready.name, &inventory)?,
         }
         Ok(total)
     }
@@ -211,13 +212,13 @@ impl Work<'_> {
         leaves.filter_map(|leaf| leaf.fork.as_ref().map(|fork| leaf.history.cut(fork.step).id())).collect()
     }
 
-    fn save_text(&self, name: &Name) -> Result<(), Fault> {
-        let text = saved_text(name, &self.ready.loaded, &self.ready.resolution);
+    fn save_text(&self, name: &Name, inventory: &Inventory) -> Result<(), Fault> {
+        let text = saved_text(name, &self.ready.loaded, &self.ready.resolution, inventory);
         Ok(self.context.store.save_experiment(name, &text)?)
     }
 
     /// Writes down, before anything is trained, what is going to be: the saved files and an incomplete record.
-    fn begin(&self, plan: &Plan) -> Result<Attempts, Fault> {
+    fn begin(&self, plan: &Plan, inventory: &Inventory) -> Result<Attempts, Fault> {
         let owners = plan.segments.iter().map(|segment| segment.owner.experiment().clone());
         let names: BTreeSet<Name> = owners.chain([self.ready.name.clone()]).collect();
         let attempt = Attempt {
@@ -232,7 +233,7 @@ impl Work<'_> {
         };
         let attempts = Attempts { names, attempt, target: self.ready.name.clone() };
         for name in &attempts.names {
-            self.save_text(name)?;
+            self.save_text(name, inventory)?;
             attempts.write(&self.context.store, name)?;
         }
         Ok(attempts)
@@ -300,14 +301,9 @@ pub fn run_with(
     stop: &(dyn Fn() -> bool + Sync),
     events: &dyn Events,
 ) -> Result<Outcome, String> {
-    let text = |fault: Fault| match fault {
-        Fault::Files(diagnostics) => diagnostics.to_string(),
-        Fault::World(message) | Fault::Arguments(message) => message,
-        Fault::Interrupted => "interrupted".into(),
-    };
-    let mut context = Context::open(Some(directory)).map_err(text)?;
+    let mut context = Context::open(Some(directory)).map_err(Fault::into_text)?;
     context.store = Store::new(context.project.runs(), disk);
-    let ready = context.ready(experiment).map_err(text)?;
+    let ready = context.ready(experiment).map_err(Fault::into_text)?;
     let work = Work { context: &context, ready: &ready, executor, jobs, stop, events };
-    work.carry_out().map_err(text)
+    work.carry_out().map_err(Fault::into_text)
 }

@@ -4,10 +4,15 @@ use std::collections::BTreeMap;
 
 use crate::lineage::{Resolution, Resolved};
 use crate::load::Loaded;
-use crate::spec::{Curriculum, Experiment, Imported, Library, Name, Parent, Scratch, Source, ValidationData, render_ron};
+use crate::record::Manifest;
+use crate::spec::{
+    Curriculum, Experiment, Imported, Library, Name, Parent, Recorded, RecordedEnd, Scratch, Source, ValidationData, render_ron,
+};
+use crate::store::Inventory;
 
-/// The text of an experiment with its ancestors, curricula and the digests of its data, and every default written out.
-pub(crate) fn saved_text(name: &Name, loaded: &Loaded, resolution: &Resolution) -> String {
+/// The text of an experiment with its ancestors, curricula and the digests of its data, every default written out, and what
+/// its run came to.
+pub(crate) fn saved_text(name: &Name, loaded: &Loaded, resolution: &Resolution, inventory: &Inventory) -> String {
     let mut ancestors: BTreeMap<Name, Experiment> = BTreeMap::new();
     let mut curricula: BTreeMap<Name, Curriculum> = BTreeMap::new();
     let mut next = Some(name);
@@ -21,8 +26,23 @@ pub(crate) fn saved_text(name: &Name, loaded: &Loaded, resolution: &Resolution) 
         next = resolved.parent.as_ref().filter(|parent| !ancestors.contains_key(*parent));
     }
     let mut experiment = ancestors.remove(name).expect("the experiment is its own first");
-    experiment.library = Library { experiments: ancestors, curricula };
+    let recorded = resolution.experiments.get(name).and_then(|resolved| recorded(resolved, inventory));
+    experiment.library = Library { experiments: ancestors, curricula, recorded };
     render_ron(&experiment)
+}
+
+/// Where the leaves that have been trained to their ends came to; nothing where none has.
+fn recorded(resolved: &Resolved, inventory: &Inventory) -> Option<Recorded> {
+    let ends = resolved.leaves.iter().filter_map(|leaf| Some((leaf, inventory.checkpoints.get(&leaf.history.id())?)));
+    let ends: Vec<_> = ends.map(|(leaf, found)| (leaf.key.local(), &found.manifest)).collect();
+    let numerics = &ends.first()?.1.numerics;
+    let alike = ends.iter().all(|(_, manifest)| manifest.numerics == *numerics);
+    let end =
+        |manifest: &Manifest| RecordedEnd { step: manifest.step, id: manifest.id.hex(), tensors: manifest.tensors.clone() };
+    Some(Recorded {
+        numerics: if alike { numerics.named() } else { BTreeMap::new() },
+        leaves: ends.iter().map(|(local, manifest)| (local.clone(), end(manifest))).collect(),
+    })
 }
 
 /// The experiment as written, with what it inherits and the digests of its data filled in, and nothing carried inside.

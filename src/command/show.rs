@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::compare::{joined_rows, lineage};
+use super::compare::joined_rows;
 use super::context::{Context, grouped};
 use super::{Fault, print, print_json};
 use crate::record::{Evaluation, MetricsRow, RunRecord};
@@ -40,17 +40,17 @@ struct ShownLeaf {
 
 pub(crate) fn main(directory: Option<&Path>, args: &Args) -> Result<(), Fault> {
     let context = Context::open(directory)?;
-    let (ready, branch) = super::diff::experiment(&context, &args.what)?;
+    let (ready, branch) = super::refer::experiment(&context, &args.what)?;
     let inventory = context.inventory();
     let single = !branch.is_empty() || ready.resolved().leaves.len() == 1;
     let leaves = match single {
-        true => vec![super::diff::leaf(&ready, branch, &args.what)?],
+        true => vec![super::refer::leaf(&ready, branch, &args.what)?],
         false => ready.resolved().leaves.iter().collect(),
     };
     let mut shown =
         Shown { experiment: ready.name.to_string(), record: context.store.run_record(&ready.name)?, leaves: vec![] };
     for leaf in leaves {
-        let line = lineage(&context, &inventory, leaf)?;
+        let line = context.store.lineage(&inventory, &leaf.history)?;
         let steps: Vec<u64> =
             inventory.evaluations.iter().map(|found| found.step).filter(|&step| step <= leaf.history.end()).collect();
         let mut sorted = steps.clone();
@@ -67,7 +67,7 @@ pub(crate) fn main(directory: Option<&Path>, args: &Args) -> Result<(), Fault> {
             end: leaf.history.end(),
             checkpoints: line.iter().map(|found| context.store.shown(&found.path)).collect(),
             evaluations,
-            rows: if single { joined_rows(&context, &line)? } else { vec![] },
+            rows: if single { joined_rows(&context.store, &line)? } else { vec![] },
         });
     }
     if args.json { print_json(&shown) } else { print(&render(&shown, single)) }

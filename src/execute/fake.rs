@@ -16,8 +16,19 @@ use crate::task::spectrum::Spectrum;
 /// Something that goes wrong at a step, for the leaf whose seed in force it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    NotFinite { seed: u64, step: u64 },
-    Panic { seed: u64, step: u64 },
+    NotFinite {
+        seed: u64,
+        step: u64,
+    },
+    Panic {
+        seed: u64,
+        step: u64,
+    },
+    /// One bit of the state changes after the update.
+    Flip {
+        seed: u64,
+        step: u64,
+    },
 }
 
 /// Trains nothing, exactly.
@@ -122,14 +133,17 @@ impl Trainee for Chain {
             }
         }
         self.value = mix(&[self.value, settings_hash(&at), self.fake.drift]);
-        self.updates += 1;
-        self.averaged = at.ema.map(|_| mix(&[self.averaged.unwrap_or(0), self.value]));
-        self.step += 1;
-        self.fake.steps.fetch_add(1, Ordering::Relaxed);
         // f32 numbers, as those of a device.
         let value = |place: usize| f64::from((mix(&[self.value, place as u64]) % 10_000) as f32 / 10_000.0);
         let terms = at.weights.keys().enumerate().map(|(place, &loss)| (loss, value(place))).collect();
         let measured = Measured { terms, gradient_norm: value(99) };
+        if self.fake.faults.contains(&Fault::Flip { seed: at.seed, step: at.step }) {
+            self.value ^= 1;
+        }
+        self.updates += 1;
+        self.averaged = at.ema.map(|_| mix(&[self.averaged.unwrap_or(0), self.value]));
+        self.step += 1;
+        self.fake.steps.fetch_add(1, Ordering::Relaxed);
         self.note(&at, &measured);
         Ok(Stepped::Done(read.then_some(measured)))
     }

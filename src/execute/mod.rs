@@ -4,10 +4,12 @@ mod board;
 mod events;
 mod executor;
 mod fake;
+mod retrain;
 mod run;
 mod segment;
 
 pub use events::{Event, Events, Silent};
 pub use executor::{Executor, Failure, Start, Stepped, Trainee};
 pub use fake::{Fake, Fault};
+pub use retrain::{Retrained, retrain};
 pub use run::{Job, Outcome, run};

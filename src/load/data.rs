@@ -25,9 +25,14 @@ pub fn open_spectra(root: &Path, path: &str, recorded: Option<&str>) -> io::Resu
 
 fn located(root: &Path, path: &str, recorded: Option<&str>) -> io::Result<PathBuf> {
     let written = root.join(path);
+    let elsewhere = || recorded.and_then(|recorded| moved(root, recorded));
     match regular(&written) {
+        // Another file may have taken the place of the recorded one.
+        Ok(()) if recorded.is_some_and(|recorded| digest(&written).is_ok_and(|own| own != recorded)) => {
+            Ok(elsewhere().unwrap_or(written))
+        }
         Ok(()) => Ok(written),
-        Err(error) => recorded.and_then(|digest| moved(root, digest)).ok_or(error),
+        Err(error) => elsewhere().ok_or(error),
     }
 }
 

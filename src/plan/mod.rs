@@ -4,8 +4,10 @@
 
 mod build;
 mod material;
+mod retention;
 mod steps;
 
 pub use build::{Existing, Member, MissingEvaluation, Owner, Plan, Segment};
 pub use material::{Material, PreparedSet};
+pub use retention::{Facts, Reason, Stored, forks, verdicts};
 pub use steps::{Keep, Save};

@@ -5,6 +5,7 @@ mod ledger;
 mod manifest;
 mod metrics;
 mod numerics;
+mod pin;
 mod run;
 mod tensors;
 
@@ -13,5 +14,6 @@ pub use ledger::{Column, Entry, Ledger, Part, batch_digest, digest64, tensor_dig
 pub use manifest::{FORMAT, FileDigest, Manifest, ParentDigest, TensorsManifest};
 pub use metrics::{Measured, MetricsRow};
 pub use numerics::Numerics;
+pub use pin::Pin;
 pub use run::{Attempt, RunRecord, Status, Timing};
 pub use tensors::{State, Tensor, Tensors, Values};

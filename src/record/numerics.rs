@@ -13,3 +13,11 @@ pub struct Numerics {
     /// By name: CPU or GPU model, driver, compiler, versions of the numeric crates, features.
     pub details: BTreeMap<String, String>,
 }
+
+impl Numerics {
+    /// Everything by name, the backend as `backend`.
+    pub fn named(&self) -> BTreeMap<String, String> {
+        let backend = ("backend".to_owned(), self.backend.clone());
+        self.details.clone().into_iter().chain([backend]).collect()
+    }
+}

@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::curriculum::{Curriculum, StageData};
 use super::findings::{Findings, Place};
 use super::name::Name;
+use super::recorded::Recorded;
 use super::reference::Reference;
 use super::source::{MgfSet, Source, check_files, check_preprocessing, check_synthetic};
 use super::training::{Model, Optimizer, Rate, Training, below_one, check_clip, check_micro_batch};
@@ -77,6 +78,8 @@ pub struct Experiment {
 pub struct Library {
     pub experiments: BTreeMap<Name, Experiment>,
     pub curricula: BTreeMap<Name, Curriculum>,
+    /// What the run came to; `reproduce` compares with it.
+    pub recorded: Option<Recorded>,
 }
 
 /// Where training starts. Only a root names a model.

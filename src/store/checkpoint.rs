@@ -247,6 +247,13 @@ const MODEL: &str = "model.safetensors";
 const EMA: &str = "ema.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
 
+/// The digest that a state's tensors have in a manifest.
+pub fn state_digest(state: &State) -> Result<String, String> {
+    let file = |(name, tensors): (&str, &Tensors)| Ok(FileDigest::of(name, &encode(tensors)?));
+    let files: Vec<FileDigest> = parts(state).into_iter().map(file).collect::<Result<_, String>>()?;
+    Ok(FileDigest::combined(&files))
+}
+
 fn parts(state: &State) -> [(&'static str, &Tensors); 3] {
     [(EMA, &state.ema), (MODEL, &state.model), (OPTIMIZER, &state.optimizer)]
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use walkdir::{DirEntry, WalkDir};
 
 use super::{Store, StoreError};
-use crate::history::{EVALUATOR, Id};
+use crate::history::{EVALUATOR, History, Id};
 use crate::record::{Evaluation, Manifest};
 
 /// A checkpoint on disk, as its manifest claims it.
@@ -76,6 +76,14 @@ impl Store {
         if found.has_tensors && !known.has_tensors {
             *known = found;
         }
+    }
+
+    /// The checkpoints of a history from its root to the deepest one that exists.
+    pub fn lineage<'a>(&self, inventory: &'a Inventory, history: &History) -> Result<Vec<&'a Found>, StoreError> {
+        let steps = inventory.checkpoints.values().map(|found| found.manifest.step);
+        let steps: BTreeSet<u64> = steps.filter(|&step| step <= history.end()).collect();
+        let deepest = history.ids(steps).into_iter().rfind(|id| inventory.checkpoints.contains_key(id));
+        deepest.map_or_else(|| Ok(vec![]), |deepest| self.ancestry(inventory, deepest))
     }
 
     /// The checkpoints from the root's first segment down to this one.

@@ -7,15 +7,20 @@ mod checkpoint;
 mod disk;
 mod evaluations;
 mod inventory;
+mod leftovers;
 mod live;
 mod locks;
+mod pins;
 mod run;
 mod safetensors;
+mod training;
+mod trash;
 
 pub use self::safetensors::{decode, encode, tensors_digest};
-pub use checkpoint::{Commit, Committed, Segment};
+pub use checkpoint::{Commit, Committed, Segment, state_digest};
 pub use disk::{Disk, FailingDisk, RealDisk};
 pub use inventory::{Found, Inventory};
+pub use leftovers::{Left, Leftover};
 pub use live::{Live, Lost};
 pub use locks::Lock;
 

@@ -57,6 +57,11 @@ impl Store {
         names
     }
 
+    /// Removes everything in the store's folder, for stores that were made for one question.
+    pub fn remove_all(&self) -> Result<(), StoreError> {
+        self.disk.remove_folder(&self.root).map_err(|error| self.io(&self.root, error))
+    }
+
     /// Puts a whole run into `runs/.trash`, where nothing reads it.
     pub fn trash(&self, experiment: &Name) -> Result<PathBuf, StoreError> {
         let trash = self.root.join(".trash");

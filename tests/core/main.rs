@@ -4,5 +4,6 @@ mod edits;
 mod faults;
 mod house;
 mod messages;
+mod reproduce;
 mod resume;
 mod world;
