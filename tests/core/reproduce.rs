@@ -27,7 +27,8 @@ fn verify(world: &World) -> Verification {
 
 fn only(world: &World, end: &str) -> PathBuf {
     let found = walkdir::WalkDir::new(world.path().join("runs/leaves")).into_iter().filter_map(Result::ok);
-    let mut found: Vec<PathBuf> = found.map(|entry| entry.into_path()).filter(|path| path.to_string_lossy().contains(end)).collect();
+    let mut found: Vec<PathBuf> =
+        found.map(|entry| entry.into_path()).filter(|path| path.to_string_lossy().contains(end)).collect();
     found.sort();
     found.remove(0)
 }
@@ -147,10 +148,30 @@ fn forge(checkpoint: &Path, name: &str, change: impl Fn(&mut Vec<u8>)) {
 #[test]
 fn forged_records_are_found_although_their_digests_agree() {
     let cases: [(&str, &str, fn(&mut Vec<u8>), &str); 4] = [
-        ("ledger.bin", "late/seed-1/20-", |bytes| *bytes.iter_mut().rev().nth(40).unwrap() ^= 1, "does not follow from those before"),
-        ("metrics.jsonl", "late/seed-1/20-", |bytes| replace(bytes, "\"CrossEntropy\":0.", "\"CrossEntropy\":1."), "do not agree"),
-        ("metrics.jsonl", "late/seed-1/20-", |bytes| replace(bytes, "\"batch\":4", "\"batch\":8"), "under the settings of its history"),
-        ("history.json", "late/seed-1/20-", |bytes| replace(bytes, "\"batch\": 4", "\"batch\": 8"), "does not give the checkpoint's name"),
+        (
+            "ledger.bin",
+            "late/seed-1/20-",
+            |bytes| *bytes.iter_mut().rev().nth(40).unwrap() ^= 1,
+            "does not follow from those before",
+        ),
+        (
+            "metrics.jsonl",
+            "late/seed-1/20-",
+            |bytes| replace(bytes, "\"CrossEntropy\":0.", "\"CrossEntropy\":1."),
+            "do not agree",
+        ),
+        (
+            "metrics.jsonl",
+            "late/seed-1/20-",
+            |bytes| replace(bytes, "\"batch\":4", "\"batch\":8"),
+            "under the settings of its history",
+        ),
+        (
+            "history.json",
+            "late/seed-1/20-",
+            |bytes| replace(bytes, "\"batch\": 4", "\"batch\": 8"),
+            "does not give the checkpoint's name",
+        ),
     ];
     for (name, place, change, expected) in cases {
         let world = finished();

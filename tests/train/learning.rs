@@ -13,7 +13,7 @@ use crate::cuts::burn;
 use crate::world::World;
 
 /// An experiment on a file of spectra, of micro size.
-const REAL: &str = r#"(
+pub const REAL: &str = r#"(
     parent: Scratch(
         seed: 1,
         model: Recursive(hidden: 16, heads: 2, encoder_layers: 1, decoder_layers: 1, supervision_steps: 2, latent_steps: 1,
@@ -31,7 +31,7 @@ const REAL: &str = r#"(
 )"#;
 
 /// An annotated file of synthetic spectra, written as a measured one would be.
-fn own_file() -> String {
+pub fn own_file() -> String {
     let vocabulary = Vocabulary::new(&[]);
     let source = Synthetic { length: 7..=14, fragment_charges: 1 };
     let mut text = String::new();

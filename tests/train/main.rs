@@ -8,3 +8,4 @@ mod world;
 mod cuts;
 mod kills;
 mod learning;
+mod reproduce;
