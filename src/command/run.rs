@@ -140,7 +140,7 @@ impl Work<'_> {
                 executor: self.executor,
                 material: &material,
                 best: self.best(),
-                planned_parents: self.planned_parents(),
+                planned_parents: self.planned_parents(&inventory)?,
                 jobs: self.jobs,
                 stop: self.stop,
                 events: self.events,
@@ -204,12 +204,17 @@ impl Work<'_> {
         experiments.filter_map(|resolved| Some((resolved.name.clone(), resolved.best.clone()?))).collect()
     }
 
-    /// Checkpoints that any experiment file of the project forks from, as far as those files can be read.
-    fn planned_parents(&self) -> BTreeSet<Id> {
-        let (mut loaded, targets) = self.context.project.load_all();
-        let resolution = loaded.resolve(&targets);
-        let leaves = resolution.experiments.values().flat_map(|resolved| &resolved.leaves);
-        leaves.filter_map(|leaf| leaf.fork.as_ref().map(|fork| leaf.history.cut(fork.step).id())).collect()
+    /// Checkpoints that training never thins: what anything that exists or is planned grew from, and what people pinned.
+    fn planned_parents(&self, inventory: &Inventory) -> Result<BTreeSet<Id>, Fault> {
+        let judged = super::judged::Judged::read(self.context);
+        let planned = crate::plan::forks(&judged.experiments).map(|(_, id)| id);
+        let broken = judged.other_forks.iter().map(|(_, id)| *id);
+        let mut kept: BTreeSet<Id> = planned.chain(broken).chain(self.context.store.pins()?.into_keys()).collect();
+        for child in inventory.checkpoints.values() {
+            let parent = child.manifest.parent.as_ref().and_then(|parent| inventory.checkpoints.get(&parent.id));
+            kept.extend(parent.filter(|parent| parent.path.parent() != child.path.parent()).map(|parent| parent.manifest.id));
+        }
+        Ok(kept)
     }
 
     fn save_text(&self, name: &Name, inventory: &Inventory) -> Result<(), Fault> {

@@ -6,4 +6,5 @@ mod house;
 mod messages;
 mod reproduce;
 mod resume;
+mod retention;
 mod world;
