@@ -7,6 +7,8 @@ use std::sync::Arc;
 use super::Fault;
 use super::diagnostics::Diagnostics;
 use super::note;
+use super::versions::take_recorded;
+use crate::history::Versions;
 use crate::lineage::{LeafKey, Resolution, Resolved};
 use crate::load::{Loaded, Project, material};
 use crate::plan::{Existing, Material, Plan};
@@ -17,6 +19,10 @@ use crate::store::{Inventory, RealDisk, Store};
 pub(crate) struct Context {
     pub project: Project,
     pub store: Store,
+    /// Versions of our code's parts under which experiments are resolved: this program's, but in tests.
+    pub versions: Versions,
+    /// Whether experiments that have run before keep the versions they were trained with.
+    pub from_recorded: bool,
 }
 
 /// An experiment without problems.
@@ -30,13 +36,18 @@ impl Context {
     pub fn open(directory: Option<&Path>) -> Result<Context, Fault> {
         let project = Project::find(directory).map_err(Fault::Arguments)?;
         let store = Store::new(project.runs(), Arc::new(RealDisk));
-        Ok(Context { project, store })
+        Ok(Context { project, store, versions: Versions::CURRENT, from_recorded: false })
     }
 
     /// Reads and resolves one experiment with its curricula and ancestors, or reports all their problems.
     pub fn ready(&self, target: &Path) -> Result<Ready, Fault> {
         let files = |loaded: Loaded| Fault::Files(Box::new(Diagnostics::new(loaded)));
         let (mut loaded, name) = self.project.load(target).map_err(|loaded| files(*loaded))?;
+        let names: Vec<Name> = loaded.library.experiments.keys().cloned().collect();
+        loaded.library.versions = names.into_iter().map(|name| (name, self.versions.clone())).collect();
+        if self.from_recorded {
+            take_recorded(self, &mut loaded.library)?;
+        }
         let resolution = loaded.resolve(std::slice::from_ref(&name));
         if !loaded.problems.is_empty() || !resolution.experiments.contains_key(&name) {
             return Err(files(loaded));

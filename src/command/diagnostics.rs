@@ -26,6 +26,11 @@ pub(crate) struct Shown {
     help: Option<String>,
 }
 
+/// The line, from 1, in which a byte of a text stands.
+pub(crate) fn line_of(text: &str, at: usize) -> usize {
+    text.get(..at).map_or(1, |before| before.matches('\n').count() + 1)
+}
+
 impl Diagnostics {
     /// The problems of everything that was read, in the order of files and places, each once.
     pub fn new(loaded: Loaded) -> Diagnostics {

@@ -24,6 +24,8 @@ mod show;
 mod signals;
 mod tree;
 pub mod verify;
+mod versions;
+mod why;
 
 use std::io::Write;
 use std::path::PathBuf;

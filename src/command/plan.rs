@@ -6,6 +6,8 @@ use serde::Serialize;
 
 use super::context::{Context, Ready, grouped, leaf_list};
 use super::diagnostics::counted;
+use super::versions::refuse_other_versions;
+use super::why::{NotApplied, not_applied};
 use super::{Fault, print, print_json};
 use crate::history::{History, Piece};
 use crate::lineage::{Leaf, LeafKey};
@@ -19,20 +21,37 @@ use crate::task::loss::Loss;
 pub(crate) struct Args {
     /// The experiment's file, or its name
     experiment: PathBuf,
+    /// Say which existing checkpoints do not apply, and what file, field or part version keeps them away
+    #[arg(long)]
+    why: bool,
+    /// Plan under the versions of the code's parts that were recorded, as `run --from-recorded` would train
+    #[arg(long)]
+    from_recorded: bool,
     /// The plan as JSON
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) fn main(directory: Option<&Path>, args: &Args) -> Result<(), Fault> {
-    let context = Context::open(directory)?;
+    let context = Context { from_recorded: args.from_recorded, ..Context::open(directory)? };
     let ready = context.ready(&args.experiment)?;
     let inventory = context.inventory();
     let material = context.material(&ready)?;
     let plan = ready.plan(&inventory, &material);
+    let why = if args.why { not_applied(&context, &ready, &plan, &inventory) } else { vec![] };
     match args.json {
-        true => print_json(&for_programs(&plan)),
-        false => print(&render(&ready, &plan, &inventory)),
+        true => print_json(&Shown { not_applied: why, ..for_programs(&plan) })?,
+        false => print(&(render(&ready, &plan, &inventory) + &explained(&why, args.why)))?,
+    }
+    refuse_other_versions(&context, &ready, &plan)
+}
+
+/// Why what exists does not apply, behind the plan.
+fn explained(why: &[NotApplied], asked: bool) -> String {
+    match why.is_empty() {
+        true if asked => "\nevery checkpoint in the folders of these segments applies\n".into(),
+        true => String::new(),
+        false => format!("\n{}", why.iter().map(ToString::to_string).collect::<String>()),
     }
 }
 
@@ -45,6 +64,8 @@ struct Shown {
     steps_shared: u64,
     segments: Vec<ShownSegment>,
     evaluations: Vec<ShownEvaluation>,
+    /// With `--why`, checkpoints that exist and do not apply.
+    not_applied: Vec<NotApplied>,
 }
 
 #[derive(Serialize)]
@@ -91,6 +112,7 @@ fn for_programs(plan: &Plan) -> Shown {
         steps_shared: plan.steps_shared(),
         segments: plan.segments.iter().map(segment).collect(),
         evaluations: evaluations.collect(),
+        not_applied: vec![],
     }
 }
 

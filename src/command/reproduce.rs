@@ -100,6 +100,8 @@ impl Repeat<'_> {
         let target = Context {
             project: self.context.project.clone(),
             store: Store::new(std::path::absolute(&folder).unwrap_or(folder), Arc::new(RealDisk)),
+            versions: self.context.versions.clone(),
+            from_recorded: false,
         };
         let work = Work {
             context: &target,

@@ -14,9 +14,10 @@ use super::progress::{Progress, brief};
 use super::provenance::provenance;
 use super::saved::saved_text;
 use super::signals::Stop;
+use super::versions::refuse_other_versions;
 use super::{Fault, note, print};
 use crate::execute::{Event, Events, Executor, Job, Outcome};
-use crate::history::Id;
+use crate::history::{Id, Versions};
 use crate::plan::{Material, Plan};
 use crate::record::{Attempt, FORMAT, Numerics, RunRecord, Status};
 use crate::spec::Name;
@@ -35,6 +36,9 @@ pub(crate) struct Args {
     /// Put the experiment's old run into `runs/.trash` and train again
     #[arg(long)]
     replace: bool,
+    /// Go on under the versions of the code's parts that were recorded when the experiment, or its ancestors, were trained
+    #[arg(long)]
+    from_recorded: bool,
     /// The comparison at the end as JSON
     #[arg(long)]
     json: bool,
@@ -44,7 +48,7 @@ pub(crate) struct Args {
 const MOST_PLANS: usize = 20;
 
 pub(crate) fn main(directory: Option<&Path>, args: &Args) -> Result<(), Fault> {
-    let context = Context::open(directory)?;
+    let context = Context { from_recorded: args.from_recorded, ..Context::open(directory)? };
     let ready = context.ready(&args.experiment)?;
     let executor = open(&args.device)?;
     let jobs = args.jobs.unwrap_or_else(|| default_jobs(&executor.numerics()));
@@ -129,6 +133,7 @@ impl Work<'_> {
             if plan.is_done() {
                 break;
             }
+            refuse_other_versions(self.context, self.ready, &plan)?;
             if begun.is_none() {
                 self.self_test(&plan, &material)?;
                 self.warn_of_locks(store)?;
@@ -293,7 +298,39 @@ fn now() -> String {
     Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// Brings an experiment to its end with a given executor: what `runner run` does, for tests.
+/// What a test carries out: `runner run` with everything that varies in its hands.
+pub struct Trial<'a> {
+    pub directory: &'a Path,
+    pub executor: &'a dyn Executor,
+    pub disk: std::sync::Arc<dyn crate::store::Disk>,
+    pub jobs: usize,
+    pub stop: &'a (dyn Fn() -> bool + Sync),
+    pub events: &'a dyn Events,
+    /// What the program is taken to compute.
+    pub versions: Versions,
+    pub from_recorded: bool,
+}
+
+impl Trial<'_> {
+    /// Brings an experiment to its end.
+    ///
+    /// # Errors
+    /// The message a person would read.
+    pub fn run(&self, experiment: &Path) -> Result<Outcome, String> {
+        self.carry_out(experiment).map_err(Fault::into_text)
+    }
+
+    fn carry_out(&self, experiment: &Path) -> Result<Outcome, Fault> {
+        let opened = Context::open(Some(self.directory))?;
+        let store = Store::new(opened.project.runs(), self.disk.clone());
+        let context = Context { store, versions: self.versions.clone(), from_recorded: self.from_recorded, ..opened };
+        let ready = context.ready(experiment)?;
+        let (executor, jobs, stop, events) = (self.executor, self.jobs, self.stop, self.events);
+        Work { context: &context, ready: &ready, executor, jobs, stop, events }.carry_out()
+    }
+}
+
+/// Brings an experiment to its end with a given executor, under this program's own versions.
 ///
 /// # Errors
 /// The message a person would read.
@@ -306,9 +343,6 @@ pub fn run_with(
     stop: &(dyn Fn() -> bool + Sync),
     events: &dyn Events,
 ) -> Result<Outcome, String> {
-    let mut context = Context::open(Some(directory)).map_err(Fault::into_text)?;
-    context.store = Store::new(context.project.runs(), disk);
-    let ready = context.ready(experiment).map_err(Fault::into_text)?;
-    let work = Work { context: &context, ready: &ready, executor, jobs, stop, events };
-    work.carry_out().map_err(Fault::into_text)
+    let versions = Versions::CURRENT;
+    Trial { directory, executor, disk, jobs, stop, events, versions, from_recorded: false }.run(experiment)
 }

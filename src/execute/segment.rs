@@ -12,7 +12,7 @@ use super::events::Event;
 use super::executor::{Failure, Start, Stepped, Trainee};
 use super::run::{Evaluated, Job, Shared, lock_name};
 use crate::history::{Id, Origin};
-use crate::plan::{Keep, Material, Owner, Segment};
+use crate::plan::{Keep, Material, Owner, ROLLING, Segment};
 use crate::record::{Ledger, MetricsRow, Numerics, ParentDigest, State, Timing};
 use crate::store::{self, Found, Live, Lost, StoreError};
 
@@ -48,8 +48,6 @@ impl Trouble {
     }
 }
 
-/// Checkpoints against crashes that are kept at any time.
-const ROLLING: usize = 2;
 /// How long the live files may lag behind.
 const FLUSH: Duration = Duration::from_millis(500);
 

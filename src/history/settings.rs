@@ -82,9 +82,9 @@ impl Settings {
     }
 
     /// The losses in canonical form: a constant weight of 0 is left out.
-    pub fn canonical_losses(weights: impl IntoIterator<Item = (Loss, Piece)>) -> BTreeMap<Loss, Term> {
+    pub fn canonical_losses(weights: impl IntoIterator<Item = (Loss, Piece)>, versions: &Versions) -> BTreeMap<Loss, Term> {
         let present = weights.into_iter().filter(|(_, weight)| *weight != Piece::Constant(0.0));
-        present.map(|(loss, weight)| (loss, Term { version: Versions::loss(loss), weight })).collect()
+        present.map(|(loss, weight)| (loss, Term { version: versions.loss(loss), weight })).collect()
     }
 
     pub(super) fn fields(&self) -> Fields {

@@ -62,6 +62,12 @@ impl History {
         &self.spans[index.saturating_sub(1)].settings
     }
 
+    /// The settings in force from a step on, in order.
+    pub fn settings_from(&self, step: u64) -> impl Iterator<Item = &Settings> {
+        let first = self.spans.partition_point(|span| span.from <= step).saturating_sub(1);
+        self.spans.iter().skip(first).map(|span| &span.settings)
+    }
+
     /// [`History::settings`] with every schedule evaluated.
     pub fn at(&self, step: u64) -> At {
         self.settings(step).at(step)

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::course::Course;
 use super::resolve::{Faults, File};
 use super::resolved::{Fork, Leaf, Resolved};
-use crate::history::{History, Origin, Root, Versions};
+use crate::history::{History, Origin, Root};
 use crate::spec::{Name, Parent, Place, Reference, Training};
 
 /// Where a leaf's own settings begin and what they start from.
@@ -45,7 +45,7 @@ impl File<'_> {
                 seed: if imported.is_some() { 0 } else { seed },
                 origin: origin.clone(),
                 model: model.clone(),
-                model_version: Versions::MODEL,
+                model_version: self.library.versions(self.name).model,
                 data: source.clone(),
             };
             let start = root.first_step();

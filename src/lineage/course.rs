@@ -10,6 +10,16 @@ use crate::task::loss::Loss;
 /// Values by the first step at which they govern, in order.
 type Track<T> = Vec<(u64, T)>;
 
+/// What a course is laid over to become the settings of a history.
+#[derive(Clone, Copy)]
+pub struct Ground<'a> {
+    pub seed: u64,
+    pub training: &'a Training,
+    /// Shortest and longest peptide of the source.
+    pub source_length: (u32, u32),
+    pub versions: &'a Versions,
+}
+
 /// A curriculum whose parts can be moved and scaled on their own.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Course {
@@ -92,28 +102,29 @@ impl Course {
     }
 
     /// The spans from `from` on, without end.
-    pub fn spans(&self, from: u64, seed: u64, training: &Training, source_length: (u32, u32)) -> Vec<Span> {
-        let rate = rate_pieces(&training.lr);
+    pub fn spans(&self, from: u64, ground: Ground<'_>) -> Vec<Span> {
+        let rate = rate_pieces(&ground.training.lr);
         let tracks = self.weights.values().flat_map(steps).chain(steps(&self.difficulty)).chain(steps(&rate));
         let edges: BTreeSet<u64> = tracks.filter(|&step| step > from).chain([from]).collect();
-        let at = |step: u64| Span { from: step, settings: self.settings(step, seed, training, &rate, source_length) };
+        let at = |step: u64| Span { from: step, settings: self.settings(step, ground, &rate) };
         edges.into_iter().map(at).collect()
     }
 
-    fn settings(&self, step: u64, seed: u64, training: &Training, rate: &Track<Piece>, length: (u32, u32)) -> Settings {
+    fn settings(&self, step: u64, ground: Ground<'_>, rate: &Track<Piece>) -> Settings {
+        let Ground { seed, training, source_length, versions } = ground;
         let weight = |track: &Track<Piece>| in_force(track, step).copied().unwrap_or(Piece::Constant(0.0));
         let data = in_force(&self.difficulty, step).cloned().unwrap_or_default();
-        let difficulty = difficulty(&data, length);
+        let difficulty = difficulty(&data, source_length);
         Settings {
             seed,
-            losses: Settings::canonical_losses(self.weights.iter().map(|(&loss, track)| (loss, weight(track)))),
-            noise_version: if difficulty.is_clean() { 0 } else { Versions::NOISE },
+            losses: Settings::canonical_losses(self.weights.iter().map(|(&loss, track)| (loss, weight(track))), versions),
+            noise_version: if difficulty.is_clean() { 0 } else { versions.noise },
             difficulty,
             batch: training.batch,
             micro_batch: training.micro_batch.unwrap_or(training.batch).min(training.batch),
             optimizer: training.optimizer.clone(),
             optimizer_version: match training.optimizer {
-                Optimizer::AdamW { .. } => Versions::OPTIMIZER,
+                Optimizer::AdamW { .. } => versions.optimizer,
             },
             rate: in_force(rate, step).copied().unwrap_or(Piece::Constant(0.0)),
             clip: training.clip,
@@ -182,12 +193,16 @@ mod tests {
         Course::new(&parse(text).unwrap())
     }
 
+    fn ground(training: &Training) -> Ground<'_> {
+        Ground { seed: 1, training, source_length: (7, 10), versions: &Versions::CURRENT }
+    }
+
     fn training() -> Training {
         parse("(batch: 4, lr: Constant(rate: 0.001))").unwrap()
     }
 
     fn weights(course: &Course, loss: Loss, steps: std::ops::Range<u64>) -> Vec<f64> {
-        let spans = course.spans(0, 1, &training(), (7, 10));
+        let spans = course.spans(0, ground(&training()));
         let at = |step: u64| {
             let span = spans.iter().rev().find(|span| span.from <= step).unwrap();
             span.settings.at(step).weights.get(&loss).copied().unwrap_or(0.0)
@@ -211,7 +226,7 @@ mod tests {
         let moved = course(RAMPED).moved(Loss::Spectrum, 4).unwrap();
         let values = weights(&moved, Loss::Spectrum, 0..13);
         assert_eq!(values, [0.0, 0.0, 0.0, 0.0, 0.25, 0.5, 0.75, 1.0, 1.0, 1.0, 0.5, 0.0, 0.0]);
-        let spans = moved.spans(0, 1, &training(), (7, 10));
+        let spans = moved.spans(0, ground(&training()));
         let noisy = spans.iter().find(|span| span.settings.difficulty.noise_peaks == 1).unwrap();
         assert_eq!(noisy.from, 2, "the noise stays where it was");
         assert!(course(RAMPED).moved(Loss::Precursor, 4).is_none());

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::history::Versions;
 use crate::spec::{Curriculum, Experiment, Name, Place};
 
 /// Where a value was written: a file (by its path as shown to people) and a place in it.
@@ -53,6 +54,14 @@ pub struct Library {
     /// By path as written.
     pub data: BTreeMap<String, DataFile>,
     pub tensors: BTreeMap<String, TensorFile>,
+    /// Versions of the parts under which an experiment is resolved, where they are not this program's own.
+    pub versions: BTreeMap<Name, Versions>,
+}
+
+impl Library {
+    pub fn versions(&self, experiment: &Name) -> &Versions {
+        self.versions.get(experiment).unwrap_or(&Versions::CURRENT)
+    }
 }
 
 /// A rule among files that is broken: where, what, and what to write instead.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::advice::{fitting_divisor, gcd, identical_branches, stage_notes, what_exists};
 use super::bases::Base;
-use super::course::{self, Course};
+use super::course::{self, Course, Ground};
 use super::library::{Fault, FileOrigin, Known, Library};
 use super::resolved::{Leaf, LeafKey, Resolved, StageStart};
 use crate::history::History;
@@ -280,7 +280,9 @@ impl File<'_> {
         }
         let model = base.history.root().model.recursive();
         let length = base.history.root().data.length_range(model.longest_peptide());
-        let spans = course.spans(from, base.seed, &training, length);
+        let ground =
+            Ground { seed: base.seed, training: &training, source_length: length, versions: self.library.versions(self.name) };
+        let spans = course.spans(from, ground);
         let history = base.history.extend(from, spans, self.experiment.max_step);
         self.check_spans(&history, from, &place("curriculum"), faults);
         let stages = course.stages().iter().map(|(from, name)| StageStart { from: *from, name: name.clone() }).collect();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::library::{DataFile, TensorFile};
 use super::resolve::{Faults, File};
-use crate::history::{FileSource, Origin, Source, Versions};
+use crate::history::{FileSource, Origin, Source};
 use crate::spec::{self, Model, Place};
 use crate::task::model::Recursive;
 
@@ -12,7 +12,7 @@ impl File<'_> {
     pub fn source(&self, source: &spec::Source, at: &Place, faults: &mut Faults) -> Option<Source> {
         match source {
             spec::Source::Synthetic(synthetic) => {
-                Some(Source::Synthetic { synthetic: synthetic.clone(), version: Versions::SYNTHETIC })
+                Some(Source::Synthetic { synthetic: synthetic.clone(), version: self.library.versions(self.name).synthetic })
             }
             spec::Source::Mgf(mgf) => {
                 let digests = self.digests(&mgf.files, &mgf.digests, at, faults)?;
@@ -21,7 +21,7 @@ impl File<'_> {
                     held_out: mgf.held_out,
                     noise: mgf.noise,
                     preprocessing: mgf.preprocessing.clone(),
-                    version: Versions::FILES,
+                    version: self.library.versions(self.name).files,
                 }))
             }
             spec::Source::Mixture(parts) => {

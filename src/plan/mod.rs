@@ -9,5 +9,5 @@ mod steps;
 
 pub use build::{Existing, Member, MissingEvaluation, Owner, Plan, Segment};
 pub use material::{Material, PreparedSet};
-pub use retention::{Facts, Reason, Stored, forks, verdicts};
+pub use retention::{Facts, ROLLING, Reason, Stored, forks, verdicts};
 pub use steps::{Keep, Save};

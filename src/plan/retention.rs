@@ -9,7 +9,7 @@ use crate::record::{Evaluation, Pin};
 use crate::spec::Name;
 
 /// Checkpoints that every line of training keeps against crashes.
-const ROLLING: usize = 2;
+pub const ROLLING: usize = 2;
 
 /// A checkpoint that exists, as far as keeping it is concerned.
 #[derive(Clone, Debug, PartialEq, Eq)]

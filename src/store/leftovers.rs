@@ -10,6 +10,8 @@ use super::{Store, StoreError};
 
 /// Nothing that is still being written has been untouched for so long.
 const LONG: Duration = Duration::from_secs(3_600);
+/// The same where its process is not known here. It may live on another machine that shares the disk, and then it writes.
+const SOME: Duration = Duration::from_secs(300);
 /// Deepest folder below `runs/` in which the store leaves anything: `<run>/<branch>/seed-<n>/<checkpoint>/`.
 const DEEPEST: usize = 4;
 
@@ -99,7 +101,7 @@ fn evidence(name: &str) -> Option<Left> {
 /// Whether a name is that of something in the making, and whether its process is dead.
 fn half_done(name: &str, path: &Path) -> Option<Left> {
     let is_hidden = [".tmp-", ".thinned-"].iter().any(|prefix| name.starts_with(prefix));
-    let dead = || process(name).is_some_and(is_gone) || is_old(path);
+    let dead = || untouched(path).is_some_and(|age| age > if process(name).is_some_and(is_gone) { SOME } else { LONG });
     is_hidden.then(|| if dead() { Left::Dead } else { Left::Unfinished })
 }
 
@@ -117,11 +119,11 @@ fn is_gone(process: u32) -> bool {
     list.join("self").exists() && !list.join(process.to_string()).exists()
 }
 
-/// Whether nothing in it has changed for long; a process of another machine may have made it.
-fn is_old(path: &Path) -> bool {
+/// How long nothing in it has changed.
+fn untouched(path: &Path) -> Option<Duration> {
     let changed = |entry: walkdir::DirEntry| entry.metadata().ok()?.modified().ok();
     let newest: Option<SystemTime> = WalkDir::new(path).into_iter().filter_map(Result::ok).filter_map(changed).max();
-    newest.and_then(|time| time.elapsed().ok()).is_some_and(|age| age > LONG)
+    newest.and_then(|time| time.elapsed().ok())
 }
 
 #[cfg(test)]

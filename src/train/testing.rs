@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Burn, Choice};
 use crate::execute::{Executor, Start, Stepped, Trainee};
-use crate::history::{History, Origin, Piece, Root, Settings, Source, Span};
+use crate::history::{History, Origin, Piece, Root, Settings, Source, Span, Versions};
 use crate::record::{Measured, State};
 use crate::spec::{Model, Optimizer, Precision, Supervision};
 use crate::task::difficulty::Difficulty;
@@ -51,7 +51,7 @@ pub fn root(model: &Recursive, seed: u64) -> Root {
 pub fn busy() -> Settings {
     let weights = [(Loss::CrossEntropy, 1.0), (Loss::Spectrum, 0.1), (Loss::Precursor, 0.05)];
     Settings {
-        losses: Settings::canonical_losses(weights.map(|(loss, weight)| (loss, Piece::Constant(weight)))),
+        losses: Settings::canonical_losses(weights.map(|(loss, weight)| (loss, Piece::Constant(weight))), &Versions::CURRENT),
         difficulty: Difficulty { noise_peaks: 2, mass_error_ppm: 5.0, ..Difficulty::clean((7, 10)) },
         dropout: 0.1,
         label_smoothing: 0.05,
@@ -63,7 +63,7 @@ pub fn busy() -> Settings {
 pub fn plain() -> Settings {
     Settings {
         seed: 7,
-        losses: Settings::canonical_losses(BTreeMap::from([(Loss::CrossEntropy, Piece::Constant(1.0))])),
+        losses: Settings::canonical_losses(BTreeMap::from([(Loss::CrossEntropy, Piece::Constant(1.0))]), &Versions::CURRENT),
         difficulty: Difficulty::clean((7, 10)),
         noise_version: 1,
         batch: 6,

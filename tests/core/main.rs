@@ -7,4 +7,5 @@ mod messages;
 mod reproduce;
 mod resume;
 mod retention;
+mod versions;
 mod world;
