@@ -2,7 +2,7 @@
 
 use super::Fault;
 use super::context::{Context, Ready};
-use crate::history::{History, Versions};
+use crate::history::Versions;
 use crate::lineage::Library;
 use crate::plan::{Plan, Segment};
 use crate::spec::{Experiment, Name, Parent};
@@ -31,21 +31,21 @@ fn first_own_step(experiment: &Experiment) -> u64 {
 
 /// Refuses a plan that needs versions of parts which this program does not compute, and says what to do.
 pub(super) fn refuse_other_versions(context: &Context, ready: &Ready, plan: &Plan) -> Result<(), Fault> {
-    let needs = |segment: &Segment| {
-        let needed = Versions::of(&segment.history, segment.from, &context.versions);
-        let differences = needed.differences(&context.versions);
-        (!differences.is_empty()).then_some((segment.owner.to_string(), segment.from, differences, segment.history.clone()))
-    };
-    let Some((owner, from, differences, history)) = plan.segments.iter().find_map(needs) else { return Ok(()) };
+    let differences =
+        |segment: &Segment| Versions::of(&segment.history, segment.from, &context.versions).differences(&context.versions);
+    let mut needs = plan.segments.iter().map(|segment| (segment, differences(segment)));
+    let Some((segment, differences)) = needs.find(|(_, differences)| !differences.is_empty()) else { return Ok(()) };
+    let (owner, from) = (&segment.owner, segment.from);
     let list = differences.iter().map(|(part, there, here)| format!("`{part}` version {there} (this runner computes {here})"));
     let list = list.collect::<Vec<_>>().join(", ");
     Err(Fault::Arguments(format!(
         "`{owner}` was recorded under other code, and from step {from} on needs {list}\n  = help: {}",
-        way_out(context, &ready.name, &history, from)
+        way_out(context, &ready.name, segment)
     )))
 }
 
-fn way_out(context: &Context, name: &Name, history: &History, from: u64) -> String {
+fn way_out(context: &Context, name: &Name, segment: &Segment) -> String {
+    let (history, from) = (&segment.history, segment.from);
     let recorded = context.store.run_record(name).ok().flatten().and_then(|record| record.attempts.into_iter().next_back());
     let fact = |key: &str| recorded.as_ref().and_then(|attempt| attempt.provenance.get(key).cloned());
     let program = match (fact("runner"), fact("program")) {
@@ -55,7 +55,8 @@ fn way_out(context: &Context, name: &Name, history: &History, from: u64) -> Stri
     let root_fits = Versions::of(&history.cut(history.start()), 0, &context.versions) == context.versions;
     match root_fits {
         true => format!(
-            "train it on with {program}; or go on under this runner's code with a new experiment, `parent: Checkpoint(\"{name}/..@{from}\")`, and `--from-recorded`"
+            "train it on with {program}; or go on under this runner's code with a new experiment, `parent: Checkpoint(\"{}@{from}\")`, and `--from-recorded`",
+            segment.owner
         ),
         false => format!(
             "train it on with {program}; or start from its weights, `parent: Imported(file: \"../model.safetensors\", ..)`, as the network or the data are made otherwise now"

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::executor::{Executor, Failure, Start, Stepped, Trainee};
 use crate::history::{At, History, Root};
@@ -39,6 +40,8 @@ pub struct Fake {
     pub steps: Arc<AtomicU64>,
     /// Numerics differ where this does; the chain does not.
     pub machine: String,
+    /// How long an update takes.
+    pub pause: Duration,
     /// A planted mistake: an extra that enters every state. Equal histories then give unequal tensors.
     pub drift: u64,
 }
@@ -117,6 +120,7 @@ impl Trainee for Chain {
         if stop() {
             return Ok(Stepped::Interrupted);
         }
+        std::thread::sleep(self.fake.pause);
         let at = self.history.at(self.step);
         for fault in &self.fake.faults {
             match *fault {

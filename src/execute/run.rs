@@ -106,8 +106,8 @@ impl Job<'_> {
         let segment = &self.plan.segments[index];
         // A panic in one leaf must not take the others with it.
         let result = catch_unwind(AssertUnwindSafe(|| {
-            let _lock = claim.map_err(Trouble::Store)?;
-            self.train(index, shared)
+            let lock = claim.map_err(Trouble::Store)?;
+            self.train(index, &lock, shared)
         }));
         let result = result.unwrap_or_else(|panic| Err(Trouble::Failed(Failure::Device(panic_text(&*panic)))));
         let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);

@@ -14,7 +14,7 @@ use super::run::{Evaluated, Job, Shared, lock_name};
 use crate::history::{Id, Origin};
 use crate::plan::{Keep, Material, Owner, ROLLING, Segment};
 use crate::record::{Ledger, MetricsRow, Numerics, ParentDigest, State, Timing};
-use crate::store::{self, Found, Live, Lost, StoreError};
+use crate::store::{self, Found, Live, Lock, Lost, StoreError};
 
 /// How a segment ended without trouble.
 #[derive(Debug)]
@@ -52,8 +52,8 @@ impl Trouble {
 const FLUSH: Duration = Duration::from_millis(500);
 
 impl Job<'_> {
-    /// Trains a segment whose lock the caller holds.
-    pub(super) fn train(&self, index: usize, shared: &Shared) -> Result<End, Trouble> {
+    /// Trains a segment under its lock.
+    pub(super) fn train(&self, index: usize, lock: &Lock, shared: &Shared) -> Result<End, Trouble> {
         let segment = &self.plan.segments[index];
         let folder = self.folder(&segment.owner);
         let (from, start) = self.start(segment, &folder, shared);
@@ -75,7 +75,7 @@ impl Job<'_> {
         let begin = Start { history: &segment.history, step: from, state, sampler, ledger: segment.ledger };
         let trainee = self.executor.start(begin).map_err(Trouble::Failed)?;
         let ledger = ledger.map(|chain| Ledger::new(from, chain, &trainee.traced()));
-        let live = self.store.live(&folder, from, &lock_name(segment)).map_err(Trouble::Store)?;
+        let live = self.store.live(&folder, from, &lock_name(segment), lock).map_err(Trouble::Store)?;
         self.events.on(Event::Started { segment, index, from });
         let numerics = self.executor.numerics();
         if start.as_ref().is_some_and(|found| found.manifest.numerics != numerics) {

@@ -1,6 +1,6 @@
 //! Every change of the disk, behind a seam, so that tests can make the n-th one fail.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -17,6 +17,27 @@ pub trait Disk: Send + Sync {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a folder and all in it.
     fn remove_folder(&self, path: &Path) -> io::Result<()>;
+
+    /// Locks a file, which is made if it is not there; freed when it is closed, also by a crash.
+    fn lock(&self, path: &Path) -> io::Result<Locked> {
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+        Ok(match file.try_lock() {
+            Ok(()) => Locked::Held(file),
+            Err(TryLockError::WouldBlock) => Locked::Elsewhere,
+            Err(TryLockError::Error(_)) => Locked::Unknown,
+        })
+    }
+}
+
+/// What came of trying to lock a file.
+#[derive(Debug)]
+pub enum Locked {
+    /// It is locked as long as this file is open.
+    Held(File),
+    /// Somebody else has the lock.
+    Elsewhere,
+    /// This file system has no locks.
+    Unknown,
 }
 
 /// The file system.
@@ -53,6 +74,36 @@ impl Disk for RealDisk {
 /// A rename and a new file are safe only once their folder has reached the disk. A file syncs itself.
 fn sync_folder(path: &Path) -> io::Result<()> {
     if path.is_dir() { File::open(path)?.sync_all() } else { Ok(()) }
+}
+
+/// A disk on a file system without locks: for tests.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LocklessDisk;
+
+impl Disk for LocklessDisk {
+    fn create_folder(&self, path: &Path) -> io::Result<()> {
+        RealDisk.create_folder(path)
+    }
+
+    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        RealDisk.write(path, bytes)
+    }
+
+    fn append(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        RealDisk.append(path, bytes)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        RealDisk.rename(from, to)
+    }
+
+    fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        RealDisk.remove_folder(path)
+    }
+
+    fn lock(&self, _: &Path) -> io::Result<Locked> {
+        Ok(Locked::Unknown)
+    }
 }
 
 /// A disk whose n-th change fails, and every one after it: for tests. A failing write leaves half of its bytes behind.

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::checkpoint::{METRICS, TIMING};
-use super::{Store, StoreError};
+use super::{Lock, Store, StoreError};
 
 /// Why an attempt failed for good, beside what it measured.
 const FAILURE: &str = "failure.json";
@@ -33,8 +33,11 @@ pub struct Lost {
 
 impl Store {
     /// Starts following a piece of training that begins at `from`. `name` is that of the lock the caller holds; whatever an
-    /// attempt that is not alive any more left here is lost.
-    pub fn live(&self, leaf: &Path, from: u64, name: &str) -> Result<Live, StoreError> {
+    /// attempt that is not alive any more left here is lost. Where locks do not work it cannot be told who is alive: then
+    /// every attempt has a folder of its own.
+    pub fn live(&self, leaf: &Path, from: u64, name: &str, lock: &Lock) -> Result<Live, StoreError> {
+        let own = format!("{name}.{}.{:?}", std::process::id(), std::thread::current().id()).replace(['(', ')'], "");
+        let name = if lock.is_real() { name } else { &own };
         self.collect_lost(leaf, name)?;
         let folder = leaf.join(format!("{LIVE}{from}-{name}"));
         self.disk.create_folder(&folder).map_err(|error| self.io(&folder, error))?;
@@ -47,7 +50,7 @@ impl Store {
         for left in entries.map(|entry| entry.path()) {
             let name = left.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
             let Some((from, owner)) = name.strip_prefix(LIVE).and_then(|rest| rest.split_once('-')) else { continue };
-            if owner == held || self.lock(owner)?.is_some() {
+            if owner == held || self.lock(owner)?.is_some_and(|lock| lock.is_real()) {
                 self.lose(leaf, &left, from)?;
             }
         }

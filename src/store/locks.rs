@@ -1,27 +1,33 @@
 //! Locks save work; the commit gives correctness. They are freed by a crash.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::File;
 use std::path::PathBuf;
 
+use super::disk::Locked;
 use super::{Store, StoreError};
 
 /// A lock that is held until it is dropped.
 #[derive(Debug)]
 pub struct Lock {
-    _file: Option<File>,
+    file: Option<File>,
+}
+
+impl Lock {
+    /// Whether the lock keeps others out: not where the file system has no locks.
+    pub fn is_real(&self) -> bool {
+        self.file.is_some()
+    }
 }
 
 impl Store {
     /// Takes the lock of a name, or says that another process (or thread) has it. Where the file system has no locks, every
-    /// attempt succeeds and [`Store::locks_work`] says so.
+    /// attempt succeeds and [`Lock::is_real`] says so.
     pub fn lock(&self, name: &str) -> Result<Option<Lock>, StoreError> {
         let path = self.lock_path(name)?;
-        let file =
-            OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(|error| self.io(&path, error))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Lock { _file: Some(file) })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(_)) => Ok(Some(Lock { _file: None })),
+        match self.disk.lock(&path).map_err(|error| self.io(&path, error))? {
+            Locked::Held(file) => Ok(Some(Lock { file: Some(file) })),
+            Locked::Elsewhere => Ok(None),
+            Locked::Unknown => Ok(Some(Lock { file: None })),
         }
     }
 

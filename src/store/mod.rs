@@ -18,7 +18,7 @@ mod trash;
 
 pub use self::safetensors::{decode, encode, tensors_digest};
 pub use checkpoint::{Commit, Committed, Segment, state_digest};
-pub use disk::{Disk, FailingDisk, RealDisk};
+pub use disk::{Disk, FailingDisk, Locked, LocklessDisk, RealDisk};
 pub use inventory::{Found, Inventory};
 pub use leftovers::{Left, Leftover};
 pub use live::{Live, Lost};

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use runner::execute::Fake;
-use runner::store::RealDisk;
+use runner::store::{LocklessDisk, RealDisk};
 
 use crate::world::{ALL, LEAVES, TRUNK, World, undisturbed};
 
@@ -87,6 +88,64 @@ fn several_jobs_and_several_runners_share_the_work() {
     });
     assert_eq!(world.result(), undisturbed());
     assert_eq!(fake.steps.load(Ordering::Relaxed), ALL, "something was trained twice");
+}
+
+#[test]
+fn runners_at_once_take_different_segments() {
+    for runners in [2, 8] {
+        let world = World::new();
+        let fakes: Vec<Fake> = (0..runners).map(|_| Fake { pause: Duration::from_millis(2), ..Fake::default() }).collect();
+        std::thread::scope(|scope| {
+            for fake in &fakes {
+                scope.spawn(|| world.run_on("leaves", fake, Arc::new(RealDisk), 1, &|| false).unwrap());
+            }
+        });
+        assert_eq!(world.result(), undisturbed());
+        let trained: Vec<u64> = fakes.iter().map(|fake| fake.steps.load(Ordering::Relaxed)).collect();
+        assert_eq!(trained.iter().sum::<u64>(), ALL, "something was trained twice: {trained:?}");
+        let busy = trained.iter().filter(|&&steps| steps > 0).count();
+        assert!(busy >= runners.min(4), "the others only waited: {trained:?}");
+    }
+}
+
+#[test]
+fn without_file_locks_the_result_is_the_same() {
+    for runners in [2, 5] {
+        let world = World::new();
+        let fake = Fake { pause: Duration::from_millis(1), ..Fake::default() };
+        std::thread::scope(|scope| {
+            for _ in 0..runners {
+                scope.spawn(|| {
+                    let outcome = world.run_on("leaves", &fake, Arc::new(LocklessDisk), 1, &|| false).unwrap();
+                    assert!(outcome.failures.is_empty(), "{:?}", outcome.failures);
+                });
+            }
+        });
+        assert_eq!(world.result(), undisturbed());
+        assert!(fake.steps.load(Ordering::Relaxed) > ALL, "without locks work is done twice");
+        assert!(world.warnings.lock().unwrap().iter().any(|text| text.contains("file locks do not work")));
+        assert!(world.named(".live-").is_empty() && world.named("lost-").is_empty());
+    }
+}
+
+#[test]
+fn a_stop_within_an_evaluation_is_taken_up_there() {
+    let expected = undisturbed();
+    // Found by counting: the questions of the trunk's first evaluation come after those of its first ten steps.
+    let mut within = 0;
+    for questions in 20..80 {
+        let world = World::new();
+        assert!(world.run_interrupted("leaves", questions).interrupted);
+        let inventory = world.store().inventory();
+        let at_ten = inventory.checkpoints.values().any(|found| found.manifest.step == 10);
+        if at_ten && inventory.evaluations.is_empty() {
+            within += 1;
+            let again = world.run("leaves", &Fake::default()).unwrap();
+            assert_eq!(again.steps_trained, ALL - 10);
+            assert_eq!(world.result(), expected);
+        }
+    }
+    assert!(within >= 3, "only {within} stops fell into the evaluation");
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn what_was_recorded_goes_on_where_this_program_can() {
     world.write("experiments/leaves.ron", &LEAVES.replace("max_step: 30", "max_step: 32"));
     let message = run(&world, "leaves", Versions::CURRENT, true).unwrap_err();
     assert!(message.contains("from step 30 on needs `Spectrum` version 2 (this runner computes 1)"), "{message}");
-    assert!(message.contains("parent: Checkpoint(\"leaves/..@30\")"), "{message}");
+    assert!(message.contains("parent: Checkpoint(\"leaves/late#1@30\")"), "{message}");
     // And it can be done.
     world.write("experiments/leaves.ron", LEAVES);
     world.write("experiments/on.ron", "(parent: Checkpoint(\"leaves/late#1@30\"), curriculum: Inherit, max_step: 35)");
