@@ -1,5 +1,6 @@
 //! Signals at chosen places: between steps, inside an accumulation, inside a ramp, at a fork.
 
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,8 +35,17 @@ impl Events for Clock {
     }
 }
 
+/// The real program brings an experiment to its end with so many threads for arithmetic and so many segments at once.
+fn resume(world: &World, threads: usize, jobs: usize) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_runner"));
+    command.env("RAYON_NUM_THREADS", threads.to_string()).arg("-C").arg(world.path());
+    let output = command.args(["run", "leaves", "--device", "cpu", "--jobs", &jobs.to_string()]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The matrix of places to stop at and of threads to go on with.
 #[test]
-fn signals_anywhere_leave_the_same_bytes() {
+fn stops_anywhere_and_any_number_of_threads_leave_the_same_bytes() {
     let undisturbed = World::new();
     let clock = Clock::default();
     let counting = || {
@@ -69,16 +79,23 @@ fn signals_anywhere_leave_the_same_bytes() {
         ("inside the ramp and inside an accumulation", within(late, 17).1 - 1),
         ("past the ramp", within(late, 24).1),
     ];
+    let mut tried = 0;
     for (what, questions) in cases {
-        let world = World::new();
-        let asked = AtomicU64::new(0);
-        let stop = || asked.fetch_add(1, Ordering::SeqCst) >= questions;
-        let cut = world.run_with("leaves", &burn(), Arc::new(RealDisk), 1, &stop).unwrap();
-        assert!(cut.interrupted && cut.steps_trained < ALL, "{what}: {cut:?}");
-        let rest = run(&world, "leaves", 2);
-        assert_eq!(cut.steps_trained + rest.steps_trained, ALL, "{what}");
-        assert_eq!(world.result(), expected, "{what}");
+        for (threads, jobs) in [(1, 1), (2, 2), (3, 1), (4, 3)] {
+            let world = World::new();
+            let asked = AtomicU64::new(0);
+            let stop = || asked.fetch_add(1, Ordering::SeqCst) >= questions;
+            let cut = world.run_with("leaves", &burn(), Arc::new(RealDisk), 1, &stop).unwrap();
+            assert!(cut.interrupted && cut.steps_trained < ALL, "{what}: {cut:?}");
+            resume(&world, threads, jobs);
+            let record = world.store().run_record(&"leaves".try_into().unwrap()).unwrap().unwrap();
+            let trained: u64 = record.attempts.iter().map(|attempt| attempt.steps_trained).sum();
+            assert_eq!(trained, ALL, "{what}, {threads} threads: steps trained in all");
+            assert_eq!(world.result(), expected, "{what}, then {threads} threads and {jobs} jobs");
+            tried += 1;
+        }
     }
+    println!("{tried} combinations of places and threads: all bytes equal");
     // The negative control: one setting that differs in its last place, at one stage, gives other bytes.
     let other = World::new();
     other.write("curricula/late.ron", &crate::world::LATE.replace("Spectrum: 0.1,", "Spectrum: 0.100000001,"));
