@@ -117,14 +117,20 @@ impl Job<'_> {
     fn start(&self, segment: &Segment, folder: &Path, shared: &Shared) -> (u64, Option<Found>) {
         let steps: BTreeSet<u64> = self.store.steps(folder).range(segment.from + 1..=segment.to()).copied().collect();
         let ids = segment.history.ids(steps.iter().copied());
-        for (step, id) in steps.into_iter().zip(ids).rev() {
+        let mut deepest = None;
+        for (step, id) in steps.into_iter().zip(ids) {
             let Some(found) = self.store.find(folder, step, id) else { continue };
-            if found.has_tensors || step == segment.to() && shared.found(id).is_none() {
-                shared.note(found.clone());
-                return (step, Some(found));
+            // What grew from something that is not there any more has no history to show.
+            if found.manifest.parent.as_ref().is_some_and(|parent| shared.found(parent.id).is_none()) {
+                continue;
+            }
+            let is_new = shared.found(id).is_none();
+            shared.note(found.clone());
+            if found.has_tensors || step == segment.to() && is_new {
+                deepest = Some((step, Some(found)));
             }
         }
-        (segment.from, segment.start.and_then(|id| shared.found(id)))
+        deepest.unwrap_or_else(|| (segment.from, segment.start.and_then(|id| shared.found(id))))
     }
 
     /// What the first row of a segment's ledger is chained to.

@@ -135,6 +135,7 @@ impl File<'_> {
             return None;
         };
         self.check_kept(&bases, faults);
+        self.check_rhythm(&bases, parent, faults);
         let mut leaves = Vec::new();
         let mut notes = Vec::new();
         for (index, branch) in self.experiment.all_branches().iter().enumerate() {

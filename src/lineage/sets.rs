@@ -1,5 +1,6 @@
 //! Validation sets, and how often a run saves, evaluates and logs.
 
+use super::bases::Base;
 use super::course;
 use super::resolve::{Faults, File};
 use super::resolved::{Leaf, Resolved, Rhythm, Set, SetSource};
@@ -10,6 +11,8 @@ use crate::task::model::Recursive;
 const SAVE_EVERY: u64 = 1_000;
 const EVALUATE_EVERY: u64 = 1_000;
 const LOG_EVERY: u64 = 10;
+/// Most checkpoints, and evaluations, of a leaf.
+const MOST_TIMES: u64 = 100_000;
 
 impl File<'_> {
     pub fn rhythm(&self, parent: Option<&Resolved>) -> Rhythm {
@@ -22,6 +25,29 @@ impl File<'_> {
             log_every: of(self.experiment.log_every, |rhythm| rhythm.log_every, LOG_EVERY),
             ledger: self.experiment.ledger.unwrap_or(parent.is_none_or(|parent| parent.rhythm.ledger)),
             keep: self.experiment.keep.clone(),
+        }
+    }
+
+    /// A rhythm that is too fine for so many steps would fill any disk, and any memory of a plan.
+    pub fn check_rhythm(&self, bases: &[Base], parent: Option<&Resolved>, faults: &mut Faults) {
+        let rhythm = self.rhythm(parent);
+        let from = bases.iter().map(|base| base.history.end()).min().unwrap_or(0);
+        let steps = self.experiment.max_step.saturating_sub(from);
+        for (field, every) in [("save_every", rhythm.save_every), ("evaluate_every", rhythm.evaluate_every)] {
+            let times = steps / every.max(1);
+            if times > MOST_TIMES {
+                let message = format!("`{field}` of {every} is due {times} times up to step {}", self.experiment.max_step);
+                let help = format!("write `{field}: {}` or more, or an earlier `max_step`", steps.div_ceil(MOST_TIMES));
+                let place = if self.writes(field) { field } else { "max_step" };
+                self.fault(faults, &Place::root().field(place), message, help);
+            }
+        }
+    }
+
+    fn writes(&self, field: &str) -> bool {
+        match field {
+            "save_every" => self.experiment.save_every.is_some(),
+            _ => self.experiment.evaluate_every.is_some(),
         }
     }
 

@@ -185,6 +185,9 @@ pub struct Validation {
     pub spectra: u32,
 }
 
+/// More spectra in a validation set than this are taken for a slip.
+const MOST_SPECTRA: u32 = 1_000_000;
+
 fn default_spectra() -> u32 {
     256
 }
@@ -334,6 +337,10 @@ impl Experiment {
             if let Some(every) = every {
                 findings.positive(&at.field(name), every, &format!("`{name}`"));
             }
+        }
+        for (index, set) in self.validation.iter().enumerate().filter(|(_, set)| set.spectra > MOST_SPECTRA) {
+            let place = at.field("validation").index(index).field("spectra");
+            findings.add(&place, format!("{} spectra to evaluate on", set.spectra), format!("write at most {MOST_SPECTRA}"));
         }
         for (index, &step) in self.keep.iter().enumerate() {
             if step == 0 || step > self.max_step {

@@ -1,12 +1,12 @@
 //! Checkpoints: commit, read, verify, thin.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::safetensors::{decode, encode};
+use super::seal::{self, sealed};
 use super::{Found, Store, StoreError};
 use crate::history::{History, Id};
 use crate::record::{FORMAT, FileDigest, Ledger, Manifest, Numerics, ParentDigest, State, Tensors, TensorsManifest};
@@ -75,7 +75,7 @@ impl Store {
             tensors,
             files: files.iter().map(|(name, bytes)| FileDigest::of(name, bytes)).collect(),
         };
-        self.write(&temporary.join(MANIFEST), &json(&manifest))?;
+        self.write(&temporary.join(MANIFEST), &sealed(&manifest))?;
         let how = match self.disk.rename(&temporary, &target) {
             Ok(()) => Commit::Saved,
             Err(_) if target.join(MANIFEST).exists() => self.second_finish(&temporary, &target, &manifest)?,
@@ -117,7 +117,7 @@ impl Store {
         }
         let tensors = FileDigest::combined(&files);
         let manifest = TensorsManifest { format: FORMAT, id, tensors: tensors.clone(), files };
-        self.write(&folder.join(MANIFEST), &json(&manifest))?;
+        self.write(&folder.join(MANIFEST), &sealed(&manifest))?;
         Ok(tensors)
     }
 
@@ -131,20 +131,36 @@ impl Store {
 
     /// Reads a checkpoint's manifest; says so if it was written by a newer version.
     pub fn read_manifest(&self, folder: &Path) -> Result<Manifest, StoreError> {
-        self.read_json(&folder.join(MANIFEST))
+        self.read_sealed(&folder.join(MANIFEST))
+    }
+
+    /// A record whose seal agrees.
+    pub(super) fn read_sealed<T: DeserializeOwned>(&self, path: &Path) -> Result<T, StoreError> {
+        let bytes = self.read_known(path)?;
+        seal::check(&bytes).map_err(|what| self.damaged(path, what))?;
+        serde_json::from_slice(&bytes).map_err(|error| self.damaged(path, error.to_string()))
     }
 
     pub(super) fn read_json<T: DeserializeOwned>(&self, path: &Path) -> Result<T, StoreError> {
-        let bytes = fs::read(path).map_err(|error| self.io(path, error))?;
-        let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(|error| self.damaged(path, error.to_string()))?;
-        let format = value
-            .get("format")
-            .and_then(serde_json::Value::as_u64)
-            .ok_or_else(|| self.damaged(path, "it has no format number"))?;
-        if format > u64::from(FORMAT) {
-            return Err(StoreError::Newer { path: self.shown(path), found: format as u32, known: FORMAT });
+        let bytes = self.read_known(path)?;
+        serde_json::from_slice(&bytes).map_err(|error| self.damaged(path, error.to_string()))
+    }
+
+    /// The bytes of a JSON file of a format that this version reads.
+    fn read_known(&self, path: &Path) -> Result<Vec<u8>, StoreError> {
+        #[derive(serde::Deserialize)]
+        struct Head {
+            format: Option<u64>,
         }
-        serde_json::from_value(value).map_err(|error| self.damaged(path, error.to_string()))
+        let bytes = self.read(path)?;
+        let head: Head = serde_json::from_slice(&bytes).map_err(|error| self.damaged(path, error.to_string()))?;
+        match head.format {
+            None => Err(self.damaged(path, "it has no format number")),
+            Some(format) if format > u64::from(FORMAT) => {
+                Err(StoreError::Newer { path: self.shown(path), found: format as u32, known: FORMAT })
+            }
+            Some(_) => Ok(bytes),
+        }
     }
 
     /// The history beside a checkpoint, proved by the manifest and by its hash.
@@ -175,7 +191,7 @@ impl Store {
     /// The whole state, proved by both manifests.
     pub fn state(&self, found: &Found) -> Result<State, StoreError> {
         let folder = found.path.join(TENSORS);
-        let manifest: TensorsManifest = self.read_json(&folder.join(MANIFEST))?;
+        let manifest: TensorsManifest = self.read_sealed(&folder.join(MANIFEST))?;
         let claimed = FileDigest::combined(&manifest.files);
         if manifest.id != found.manifest.id || manifest.tensors != found.manifest.tensors || claimed != manifest.tensors {
             return Err(self.damaged(&folder, "its tensors are not the checkpoint's"));
@@ -189,7 +205,7 @@ impl Store {
 
     /// Digest of the file that holds the given weights of a checkpoint; for the keys of evaluations.
     pub fn weights_digest(&self, found: &Found, averaged: bool) -> Result<String, StoreError> {
-        let manifest: TensorsManifest = self.read_json(&found.path.join(TENSORS).join(MANIFEST))?;
+        let manifest: TensorsManifest = self.read_sealed(&found.path.join(TENSORS).join(MANIFEST))?;
         let name = if averaged { EMA } else { MODEL };
         let file = manifest.files.iter().find(|file| file.name == name);
         file.map(|file| file.blake3.clone()).ok_or_else(|| self.damaged(&found.path, format!("it lists no {name}")))
@@ -210,7 +226,7 @@ impl Store {
         let path = folder.join(name);
         let claimed =
             files.iter().find(|file| file.name == name).ok_or_else(|| self.damaged(&path, "the manifest does not list it"))?;
-        let bytes = fs::read(&path).map_err(|error| self.io(&path, error))?;
+        let bytes = self.read(&path)?;
         let actual = FileDigest::of(name, &bytes);
         if actual != *claimed {
             let what = format!(

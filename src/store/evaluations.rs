@@ -1,6 +1,6 @@
 //! Evaluation records: one file each, never changed.
 
-use super::checkpoint::json;
+use super::seal::sealed;
 use super::{Store, StoreError};
 use crate::record::Evaluation;
 use crate::spec::Name;
@@ -14,6 +14,6 @@ impl Store {
             return Ok(());
         }
         self.disk.create_folder(&folder).map_err(|error| self.io(&folder, error))?;
-        self.replace(&target, &json(evaluation))
+        self.replace(&target, &sealed(evaluation))
     }
 }

@@ -27,16 +27,50 @@ pub struct Inventory {
     pub damaged: Vec<(PathBuf, String)>,
 }
 
+impl Inventory {
+    /// A checkpoint whose ancestors are not all there has a history that cannot be shown: it is not used.
+    fn set_orphans_aside(&mut self) {
+        let mut whole: BTreeMap<Id, bool> = BTreeMap::new();
+        for &id in self.checkpoints.keys() {
+            let (mut line, mut next) = (Vec::new(), Some(id));
+            let is_whole = loop {
+                let Some(id) = next else { break true };
+                if let Some(&known) = whole.get(&id) {
+                    break known;
+                }
+                let Some(found) = self.checkpoints.get(&id) else { break false };
+                // A step that does not fall would go round for ever.
+                let parent = found.manifest.parent.as_ref().filter(|parent| parent.step < found.manifest.step);
+                line.push(id);
+                next = parent.map(|parent| parent.id);
+            };
+            whole.extend(line.into_iter().map(|id| (id, is_whole)));
+        }
+        let orphans = self.checkpoints.extract_if(.., |id, _| !whole[id]);
+        let orphans = orphans.map(|(_, found)| {
+            let parent =
+                found.manifest.parent.map_or_else(String::new, |parent| format!("{}-{}", parent.step, parent.id.short()));
+            let what = format!(
+                "it grew from `{parent}`, which is missing or damaged, as something before it may be; put it back, or run again"
+            );
+            (found.path, what)
+        });
+        self.damaged.extend(orphans);
+    }
+}
+
 impl Store {
     /// Reads all manifests. Digests are checked when a checkpoint is used.
     pub fn inventory(&self) -> Inventory {
         let mut inventory = Inventory::default();
         let walk = WalkDir::new(&self.root).min_depth(1).max_depth(6).sort_by_file_name();
         for entry in walk.into_iter().filter_entry(is_data).filter_map(Result::ok) {
-            if entry.file_type().is_dir() && is_checkpoint(&entry) {
+            if entry.file_type().is_symlink() {
+                inventory.damaged.push((entry.path().into(), "it is a link, and links are not followed here".into()));
+            } else if entry.file_type().is_dir() && is_checkpoint(&entry) {
                 self.note_checkpoint(&mut inventory, entry.path());
             } else if entry.file_type().is_file() && in_folder(entry.path(), "evaluations") {
-                match self.read_json::<Evaluation>(entry.path()) {
+                match self.read_sealed::<Evaluation>(entry.path()) {
                     // What another evaluator computed does not compare with what this one does.
                     Ok(evaluation) if evaluation.evaluator != EVALUATOR => {}
                     Ok(evaluation) => inventory.evaluations.push(evaluation),
@@ -44,6 +78,7 @@ impl Store {
                 }
             }
         }
+        inventory.set_orphans_aside();
         inventory
     }
 
@@ -91,10 +126,12 @@ impl Store {
         let mut line = Vec::new();
         let mut next = Some(id);
         while let Some(id) = next {
-            let found = inventory
-                .checkpoints
-                .get(&id)
-                .ok_or_else(|| self.damaged(&self.root, format!("the checkpoint {} is missing", id.short())))?;
+            let missing = || {
+                let what = format!("it began from {}, which is missing or damaged", id.short());
+                let child = line.last().map_or(self.root.as_path(), |child: &&Found| &child.path);
+                self.damaged(child, what)
+            };
+            let found = inventory.checkpoints.get(&id).ok_or_else(missing)?;
             if line.len() > 1_000_000 {
                 return Err(self.damaged(&found.path, "its ancestry has no end"));
             }

@@ -58,7 +58,7 @@ impl Store {
     }
 
     fn lose(&self, leaf: &Path, left: &Path, from: &str) -> Result<(), StoreError> {
-        if fs::read(left.join(METRICS)).unwrap_or_default().is_empty() && !left.join(FAILURE).exists() {
+        if self.read(&left.join(METRICS)).unwrap_or_default().is_empty() && !left.join(FAILURE).exists() {
             return self.disk.remove_folder(left).map_err(|error| self.io(left, error));
         }
         let to = (0..).map(|n| leaf.join(format!("lost-{from}-{n}"))).find(|to| !to.exists()).expect("some number is free");
@@ -71,7 +71,7 @@ impl Store {
         let parse = |path: PathBuf| {
             let name = path.file_name()?.to_string_lossy().into_owned();
             let from = name.strip_prefix("lost-")?.split_once('-')?.0.parse().ok()?;
-            let metrics = fs::read(path.join(METRICS)).unwrap_or_default();
+            let metrics = self.read(&path.join(METRICS)).unwrap_or_default();
             let has_failed = path.join(FAILURE).exists();
             Some(Lost { folder: path, from, metrics, has_failed })
         };

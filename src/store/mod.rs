@@ -6,6 +6,7 @@
 mod checkpoint;
 mod disk;
 mod evaluations;
+mod inside;
 mod inventory;
 mod leftovers;
 mod live;
@@ -13,10 +14,12 @@ mod locks;
 mod pins;
 mod run;
 mod safetensors;
+mod seal;
 mod training;
 mod trash;
 
 pub use self::safetensors::{decode, encode, tensors_digest};
+pub use self::seal::sealed;
 pub use checkpoint::{Commit, Committed, Segment, state_digest};
 pub use disk::{Disk, FailingDisk, Locked, LocklessDisk, RealDisk};
 pub use inventory::{Found, Inventory};
@@ -24,6 +27,7 @@ pub use leftovers::{Left, Leftover};
 pub use live::{Live, Lost};
 pub use locks::Lock;
 
+use inside::Inside;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -58,7 +62,13 @@ pub enum StoreError {
 
 impl Store {
     pub fn new(root: impl Into<PathBuf>, disk: Arc<dyn Disk>) -> Store {
-        Store { root: root.into(), disk }
+        let root = root.into();
+        Store { disk: Arc::new(Inside::new(root.clone(), disk)), root }
+    }
+
+    /// The bytes of a regular file under `runs/`.
+    fn read(&self, path: &Path) -> Result<Vec<u8>, StoreError> {
+        inside::read(&self.root, path).map_err(|error| self.io(path, error))
     }
 
     pub fn root(&self) -> &Path {

@@ -27,7 +27,7 @@ impl Store {
     /// Saves the experiment's text, complete in itself, if it is not there already.
     pub fn save_experiment(&self, experiment: &Name, text: &str) -> Result<(), StoreError> {
         let target = self.saved_experiment(experiment);
-        if std::fs::read_to_string(&target).is_ok_and(|saved| saved == text) {
+        if self.read(&target).is_ok_and(|saved| saved == text.as_bytes()) {
             return Ok(());
         }
         let folder = self.run_folder(experiment);

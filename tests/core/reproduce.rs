@@ -138,11 +138,11 @@ fn forge(checkpoint: &Path, name: &str, change: impl Fn(&mut Vec<u8>)) {
     change(&mut bytes);
     let after = runner::record::FileDigest::of(name, &bytes);
     fs::write(checkpoint.join(name), bytes).unwrap();
-    let manifest = fs::read_to_string(checkpoint.join("MANIFEST.json")).unwrap();
-    let changed = manifest.replace(&before.blake3, &after.blake3);
-    assert_ne!(manifest, changed);
-    let (old, new) = (format!("\"size\": {}", before.size), format!("\"size\": {}", after.size));
-    fs::write(checkpoint.join("MANIFEST.json"), changed.replace(&old, &new)).unwrap();
+    let manifest = fs::read(checkpoint.join("MANIFEST.json")).unwrap();
+    let mut manifest: runner::record::Manifest = serde_json::from_slice(&manifest).unwrap();
+    let listed = manifest.files.iter_mut().find(|file| **file == before).unwrap();
+    *listed = after;
+    fs::write(checkpoint.join("MANIFEST.json"), runner::store::sealed(&manifest)).unwrap();
 }
 
 #[test]

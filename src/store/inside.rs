@@ -1,0 +1,83 @@
+//! Keeps a store within its folder: no link below `runs/` is followed, whoever planted it, and nothing but regular files is
+//! read.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::disk::{Disk, Locked};
+
+/// A disk that only changes what lies below a folder. The folder itself may be a link: where runs lie is for people to say.
+pub struct Inside {
+    root: PathBuf,
+    disk: Arc<dyn Disk>,
+}
+
+impl Inside {
+    pub fn new(root: PathBuf, disk: Arc<dyn Disk>) -> Inside {
+        Inside { root, disk }
+    }
+
+    /// Fails where a part of the path below the folder is a link.
+    fn check(&self, path: &Path) -> io::Result<()> {
+        refuse_links(&self.root, path)
+    }
+}
+
+/// Fails where a part of a path below a folder is a link.
+fn refuse_links(root: &Path, path: &Path) -> io::Result<()> {
+    let mut at = root.to_path_buf();
+    for part in path.strip_prefix(root).map(Path::components).into_iter().flatten() {
+        at.push(part);
+        match fs::symlink_metadata(&at) {
+            Ok(metadata) if metadata.is_symlink() => {
+                let message = format!("`{}` is a link, and links are not followed here: remove it", at.display());
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+            }
+            Ok(_) => {}
+            Err(_) => break,
+        }
+    }
+    Ok(())
+}
+
+/// The bytes of a regular file below a folder. Pipes and devices would block or never end.
+pub fn read(root: &Path, path: &Path) -> io::Result<Vec<u8>> {
+    refuse_links(root, path)?;
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "not a regular file"));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
+    File::open(path)?.take(metadata.len()).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+impl Disk for Inside {
+    fn create_folder(&self, path: &Path) -> io::Result<()> {
+        self.check(path).and_then(|()| self.disk.create_folder(path))
+    }
+
+    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.check(path).and_then(|()| self.disk.write(path, bytes))
+    }
+
+    fn append(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.check(path).and_then(|()| self.disk.append(path, bytes))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.check(from)?;
+        self.check(to)?;
+        self.disk.rename(from, to)
+    }
+
+    fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        self.check(path).and_then(|()| self.disk.remove_folder(path))
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Locked> {
+        self.check(path).and_then(|()| self.disk.lock(path))
+    }
+}
