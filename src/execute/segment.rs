@@ -36,15 +36,9 @@ pub(super) enum Trouble {
 }
 
 impl Trouble {
-    /// A checkpoint that cannot be read. Only a damaged one may be put aside: a disk that fails for a while, or a format from
-    /// a newer version, says nothing against the checkpoint.
+    /// A checkpoint that cannot be read. Only a damaged one may be put aside.
     pub fn reading(found: &Found, error: StoreError) -> Trouble {
-        let damaged = match &error {
-            StoreError::Damaged { .. } => true,
-            StoreError::Io { source, .. } => source.kind() == std::io::ErrorKind::NotFound,
-            StoreError::Newer { .. } | StoreError::Contradiction { .. } => false,
-        };
-        if damaged { Trouble::DamagedStart(Box::new(found.clone()), error) } else { Trouble::Store(error) }
+        if error.is_damage() { Trouble::DamagedStart(Box::new(found.clone()), error) } else { Trouble::Store(error) }
     }
 }
 

@@ -78,7 +78,7 @@ impl Store {
         self.write(&temporary.join(MANIFEST), &sealed(&manifest))?;
         let how = match self.disk.rename(&temporary, &target) {
             Ok(()) => Commit::Saved,
-            Err(_) if target.join(MANIFEST).exists() => self.second_finish(&temporary, &target, &manifest)?,
+            Err(_) if target.exists() => self.second_finish(&temporary, &target, &manifest)?,
             Err(error) => return Err(self.io(&target, error)),
         };
         let manifest = if how == Commit::Saved { manifest } else { self.read_manifest(&target)? };
@@ -87,7 +87,15 @@ impl Store {
 
     /// Another attempt was first: its checkpoint stays, and must agree.
     fn second_finish(&self, temporary: &Path, target: &Path, new: &Manifest) -> Result<Commit, StoreError> {
-        let kept = self.read_manifest(target)?;
+        let kept = match self.whole(target) {
+            Ok(kept) => kept,
+            Err(error) if error.is_damage() => {
+                self.put_aside(target)?;
+                self.disk.rename(temporary, target).map_err(|error| self.io(target, error))?;
+                return Ok(Commit::Saved);
+            }
+            Err(error) => return Err(error),
+        };
         if kept.tensors != new.tensors {
             if kept.numerics == new.numerics {
                 return Err(StoreError::Contradiction {
@@ -105,6 +113,14 @@ impl Store {
         }
         self.remove(temporary)?;
         Ok(Commit::Existed)
+    }
+
+    /// The manifest of a checkpoint in which everything agrees.
+    fn whole(&self, path: &Path) -> Result<Manifest, StoreError> {
+        let manifest = self.read_manifest(path)?;
+        let found = Found { path: path.into(), manifest, has_tensors: path.join(TENSORS).exists() };
+        self.verify(&found)?;
+        Ok(found.manifest)
     }
 
     fn write_tensors(&self, folder: &Path, id: Id, state: &State) -> Result<String, StoreError> {

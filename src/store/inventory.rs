@@ -154,11 +154,13 @@ fn is_data(entry: &DirEntry) -> bool {
         || entry.file_type().is_dir() && ["lost-", "damaged-"].iter().any(|prefix| name.starts_with(prefix)))
 }
 
+/// `<step>-<id8>` in the folder of a leaf, or of what leaves share.
 fn is_checkpoint(entry: &DirEntry) -> bool {
     let name = entry.file_name().to_string_lossy();
-    let parts = name.split_once('-');
-    parts.is_some_and(|(step, id)| step.bytes().all(|b| b.is_ascii_digit()) && id.len() == 8)
-        && entry.path().join("history.json").exists()
+    let is_name = |(step, id): (&str, &str)| {
+        step.bytes().all(|b| b.is_ascii_digit()) && id.len() == 8 && id.bytes().all(|b| b.is_ascii_hexdigit())
+    };
+    entry.depth() >= 3 && name.split_once('-').is_some_and(is_name)
 }
 
 fn in_folder(path: &Path, folder: &str) -> bool {

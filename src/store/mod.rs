@@ -60,6 +60,20 @@ pub enum StoreError {
     Contradiction { path: String, kept: String, new: String },
 }
 
+impl StoreError {
+    /// Whether a file is not what it should be. A disk that fails for a while, or a format from a newer version, says
+    /// nothing against what is on it.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            StoreError::Damaged { .. } => true,
+            StoreError::Io { source, .. } => {
+                matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData | io::ErrorKind::NotADirectory)
+            }
+            StoreError::Newer { .. } | StoreError::Contradiction { .. } => false,
+        }
+    }
+}
+
 impl Store {
     pub fn new(root: impl Into<PathBuf>, disk: Arc<dyn Disk>) -> Store {
         let root = root.into();
