@@ -134,6 +134,10 @@ impl Job<'_> {
         match trouble {
             Trouble::DamagedStart(found, error) => {
                 *plan_again = true;
+                if !found.path.exists() {
+                    // Another leaf that starts from it was faster.
+                    return format!("{error}; it has been put aside");
+                }
                 match self.store.put_aside(&found.path) {
                     Ok(aside) => format!("{error}; it was put aside as `{}`", self.store.shown(&aside)),
                     Err(other) => {

@@ -46,7 +46,10 @@ pub struct RealDisk;
 
 impl Disk for RealDisk {
     fn create_folder(&self, path: &Path) -> io::Result<()> {
-        fs::create_dir_all(path)
+        let missing: Vec<&Path> = path.ancestors().take_while(|folder| !folder.exists()).collect();
+        fs::create_dir_all(path)?;
+        // A new folder is safe once the folder around it has reached the disk.
+        missing.into_iter().filter_map(Path::parent).try_for_each(sync_folder)
     }
 
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -1,5 +1,6 @@
 //! The real program under a clock that is set back, jumps, or runs fast or slowly: nothing of it is in the result.
 
+use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use rand::RngExt;
 use runner::spec::Name;
 
 use crate::form::{CORES, Form, Row, Skip};
-use crate::machine::{self, PATIENCE};
+use crate::machine::{self, Ended, PATIENCE};
 use crate::state::{self, Bytes};
 use crate::world::World;
 
@@ -24,10 +25,15 @@ fn library() -> Result<String, Skip> {
     preload.ok_or_else(|| Skip("needs a faketime that names its library".into()))
 }
 
-fn command(world: &World, library: &str, clock: &str) -> Command {
+/// Runs under a clock, killed at the limit.
+fn run_under(clock: &str, library: &str, world: &World, limit: Duration) -> Result<Ended, String> {
     let mut command = machine::runner(world.path(), &RUN);
-    command.env("LD_PRELOAD", library).env("FAKETIME", clock);
-    command
+    let ended = machine::finish(command.env("LD_PRELOAD", library).env("FAKETIME", clock), limit)?;
+    // What the library leaves behind of a process that was killed.
+    for left in ["faketime_shm_", "sem.faketime_sem_"] {
+        let _ = fs::remove_file(format!("/dev/shm/{left}{}", ended.process));
+    }
+    Ok(ended)
 }
 
 pub fn run(form: &Form) -> Result<Row, Skip> {
@@ -38,7 +44,7 @@ pub fn run(form: &Form) -> Result<Row, Skip> {
     let expected = state::result(&undisturbed).unwrap();
     // Else this row would try nothing.
     let far = World::new();
-    machine::finish(&mut command(&far, &library, "@2001-01-01 00:00:00"), PATIENCE).unwrap().success().unwrap();
+    run_under("@2001-01-01 00:00:00", &library, &far, PATIENCE).unwrap().success().unwrap();
     let record = far.store().run_record(&Name::try_from("leaves").unwrap()).unwrap().unwrap();
     if !record.attempts[0].started.starts_with("2001-01-01") {
         return Err(Skip(format!("needs a faketime that works: it was {}", record.attempts[0].started)));
@@ -63,9 +69,9 @@ fn through(clocks: &[&str], after: Option<Duration>, library: &str, expected: &B
     let world = World::new();
     let (last, first) = clocks.split_last().ok_or("no clock")?;
     for clock in first {
-        machine::finish(&mut command(&world, library, clock), after.unwrap_or(PATIENCE))?;
+        run_under(clock, library, &world, after.unwrap_or(PATIENCE))?;
         state::sound(&world.store())?;
     }
-    machine::finish(&mut command(&world, library, last), PATIENCE)?.success()?;
+    run_under(last, library, &world, PATIENCE)?.success()?;
     state::same(expected, &world)
 }

@@ -91,7 +91,8 @@ pub fn run(form: &Form) -> Result<Row, Skip> {
     extended.write("experiments/trunk.ron", &longer);
     machine::finish(&mut machine::victim(extended.path(), "trunk"), LIMIT).unwrap().success().unwrap();
     let inventory = extended.store().inventory();
-    let end = inventory.checkpoints.values().find(|found| found.manifest.step == 25).unwrap().manifest.clone();
+    let last = inventory.checkpoints.values().find(|found| found.manifest.step == 25).unwrap();
+    let end = End { manifest: last.manifest.clone(), evaluations: View::of(&inventory).evaluations };
     let before = View::of(&base.store().inventory());
     let all = damages(form, base.path());
     let [detected, harmless, went_on, refused] = [const { AtomicU64::new(0) }; 4];
@@ -119,8 +120,14 @@ pub fn run(form: &Form) -> Result<Row, Skip> {
     Ok(row)
 }
 
+/// What a run that went on has.
+struct End {
+    manifest: Manifest,
+    evaluations: Vec<String>,
+}
+
 /// Runs on to the longer end: whether it came there. An error where the end is another one, or the message names no file.
-fn run_on(world: &World, damage: &Damage, end: &Manifest) -> Result<bool, String> {
+fn run_on(world: &World, damage: &Damage, end: &End) -> Result<bool, String> {
     let ended = machine::finish(&mut machine::victim(world.path(), "trunk"), LIMIT)?;
     ended.civil()?;
     if !ended.is_success() {
@@ -129,9 +136,15 @@ fn run_on(world: &World, damage: &Damage, end: &Manifest) -> Result<bool, String
     }
     let store = world.store();
     let inventory = store.inventory();
-    let found = inventory.checkpoints.get(&end.id).ok_or("it ended well, and its end is not there")?;
+    let found = inventory.checkpoints.get(&end.manifest.id).ok_or("it ended well, and its end is not there")?;
     store.verify(found).map_err(|error| format!("it ended well, and its end is bad: {error}"))?;
-    if found.manifest.tensors == end.tensors { Ok(true) } else { Err("it ended well, with other tensors".into()) }
+    if found.manifest.tensors != end.manifest.tensors {
+        return Err("it ended well, with other tensors".into());
+    }
+    match View::of(&inventory).evaluations == end.evaluations {
+        true => Ok(true),
+        false => Err("it ended well, without all evaluations".into()),
+    }
 }
 
 /// What is believed of what lies under `runs/`. The rest of a checkpoint is proved by its manifest.

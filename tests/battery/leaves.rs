@@ -16,7 +16,7 @@ use runner::store::RealDisk;
 use crate::form::{CORES, Form, Row, Skip};
 use crate::machine::{self, Ended, PATIENCE};
 use crate::state::{self, Bytes};
-use crate::world::{World, undisturbed};
+use crate::world::{LEAVES, TRUNK, World, undisturbed};
 
 /// The trunk's seed, and the leaves'.
 const TRUNK_SEED: u64 = 42;
@@ -65,37 +65,57 @@ fn faulty(fault: Fault, seed: u64, expected: &Bytes) -> Result<(), String> {
     state::same(expected, &world).map_err(|what| format!("mended: {what}"))
 }
 
+/// A project whose training needs more memory than the start of the program: wide, in large batches, and short.
+fn hungry() -> World {
+    let world = World::new();
+    let trunk = TRUNK.replace("hidden: 16", "hidden: 64").replace("batch: 4, micro_batch: 2", "batch: 32, micro_batch: 32");
+    world.write("experiments/trunk.ron", &trunk);
+    world.write("experiments/leaves.ron", &LEAVES.replace("max_step: 30", "max_step: 14"));
+    world
+}
+
+/// The real program. With one arena: where a thread cannot have its own, every allocation asks the system, and that is slow.
+fn program(world: &World) -> Command {
+    let mut command = machine::runner(world.path(), &RUN);
+    command.env("MALLOC_ARENA_MAX", "1");
+    command
+}
+
 /// The real program with too little memory: of its address space, or of its control group.
 fn memory(form: &Form) -> Row {
-    let undisturbed = World::new();
-    machine::finish(&mut machine::runner(undisturbed.path(), &RUN), PATIENCE).unwrap().success().unwrap();
+    let undisturbed = hungry();
+    let usual = machine::finish(&mut program(&undisturbed), PATIENCE).unwrap();
+    usual.success().unwrap();
     let expected = state::result(&undisturbed).unwrap();
     let in_training = AtomicU64::new(0);
-    let mut row = form.trials("address-space", form.pick(6, 80), 1, |number| {
-        let mib = form.random(1, number).random_range(44..200);
-        let starved = |world: &World| {
-            let mut command = machine::bounded(&machine::runner(world.path(), &RUN), mib * 1024);
-            machine::finish(&mut command, PATIENCE)
-        };
-        starve(&starved, &expected, &in_training).map_err(|what| format!("{mib} MiB of address space: {what}"))
+    let share = |part: u64, number: u64, of_kib: u64| of_kib * form.random(part, number).random_range(60..104) / 100;
+    let mut row = form.trials("address-space", form.pick(5, 80), 1, |number| {
+        let kib = share(1, number, usual.address_kib);
+        let starved = |world: &World| machine::finish(&mut machine::bounded(&program(world), kib), PATIENCE);
+        starve(&starved, &expected, &in_training).map_err(|what| format!("{kib} KiB of address space: {what}"))
     });
-    match Group::new() {
-        Ok(group) => {
-            row = row.and(form.trials("group", form.pick(5, 60), 1, |number| {
-                let kib = form.random(2, number).random_range(3_000..14_000);
+    match Group::new().and_then(|group| group.needed_kib().map(|needed| (group, needed))) {
+        Ok((group, needed)) => {
+            row = row.and(form.trials("group", form.pick(5, 80), 1, |number| {
+                let kib = share(2, number, needed);
                 let starved = |world: &World| group.run(world, kib);
                 starve(&starved, &expected, &in_training).map_err(|what| format!("{kib} KiB in its group: {what}"))
             }));
         }
         Err(why) => row.lacks(&format!("memory of a control group: {why}")),
     }
-    row.note(format!("{} times memory ended it while it trained", in_training.into_inner()));
+    let in_training = in_training.into_inner();
+    row.note(format!("{in_training} times memory ended it while it trained"));
+    if in_training == 0 && form.only.is_none() {
+        row.bad += 1;
+        form.say_bad("address-space", 0, "memory never ended it while it trained: the limits are wrong");
+    }
     row
 }
 
 /// Runs starved, then as usual.
 fn starve(starved: &dyn Fn(&World) -> Result<Ended, String>, expected: &Bytes, in_training: &AtomicU64) -> Result<(), String> {
-    let world = World::new();
+    let world = hungry();
     let ended = starved(&world)?;
     if ended.timed_out {
         return ended.civil();
@@ -115,7 +135,7 @@ fn starve(starved: &dyn Fn(&World) -> Result<Ended, String>, expected: &Bytes, i
     {
         return Err(format!("the record tells of no failure, and it ended so: {}", ended.said()));
     }
-    let again = machine::finish(&mut machine::runner(world.path(), &RUN), PATIENCE)?;
+    let again = machine::finish(&mut program(&world), PATIENCE)?;
     again.success().map_err(|what| format!("with memory: {what}"))?;
     state::same(expected, &world).map_err(|what| format!("with memory: {what}"))
 }
@@ -123,16 +143,21 @@ fn starve(starved: &dyn Fn(&World) -> Result<Ended, String>, expected: &Bytes, i
 /// A control group for memory, gone when dropped.
 struct Group {
     folder: PathBuf,
+    /// Files of the largest allowed and of the largest used, bytes.
     limit: &'static str,
+    peak: &'static str,
 }
 
 impl Group {
     fn new() -> Result<Group, String> {
         let name = format!("battery-{}", std::process::id());
-        let kinds = [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")];
+        let kinds = [
+            ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.max_usage_in_bytes"),
+            ("/sys/fs/cgroup", "memory.max", "memory.peak"),
+        ];
         let mut why = "there is none".to_owned();
-        for (parent, limit) in kinds.into_iter().filter(|(parent, _)| Path::new(parent).join("cgroup.procs").exists()) {
-            let group = Group { folder: Path::new(parent).join(&name), limit };
+        for (parent, limit, peak) in kinds.into_iter().filter(|kind| Path::new(kind.0).join("cgroup.procs").exists()) {
+            let group = Group { folder: Path::new(parent).join(&name), limit, peak };
             match fs::create_dir(&group.folder) {
                 Ok(()) if group.folder.join(limit).exists() => return Ok(group),
                 Ok(()) => why = format!("`{}` has no {limit}", group.folder.display()),
@@ -142,12 +167,21 @@ impl Group {
         Err(why)
     }
 
+    /// What an undisturbed run uses.
+    fn needed_kib(&self) -> Result<u64, String> {
+        self.run(&hungry(), 8 << 20)?.success()?;
+        let peak = self.folder.join(self.peak);
+        let text = fs::read_to_string(&peak).map_err(|error| format!("`{}`: {error}", peak.display()))?;
+        let bytes = text.trim().parse::<u64>().map_err(|error| format!("`{}`: {error}", peak.display()))?;
+        Ok(bytes / 1024)
+    }
+
     fn run(&self, world: &World, kib: u64) -> Result<Ended, String> {
         let limit = self.folder.join(self.limit);
         fs::write(&limit, (kib * 1024).to_string()).map_err(|error| format!("`{}`: {error}", limit.display()))?;
         let mut command = Command::new("sh");
         command.args(["-c", "echo $$ > \"$0/cgroup.procs\" && exec \"$@\""]).arg(&self.folder).arg(machine::RUNNER);
-        command.arg("-C").arg(world.path()).args(RUN);
+        command.arg("-C").arg(world.path()).args(RUN).env("MALLOC_ARENA_MAX", "1").env("RUST_BACKTRACE", "0");
         machine::finish(&mut command, PATIENCE)
     }
 }

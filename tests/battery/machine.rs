@@ -74,14 +74,15 @@ pub fn copy_folder(from: &Path, to: &Path) {
 /// The program under test, on a project.
 pub fn runner(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(RUNNER);
-    command.arg("-C").arg(folder).args(arguments);
+    // Backtraces would take longer than the trials.
+    command.arg("-C").arg(folder).args(arguments).env("RUST_BACKTRACE", "0");
     command
 }
 
 /// This very binary as a runner with a fake executor, on a project. Without a `PATH` it asks no git for its provenance.
 pub fn victim(folder: &Path, experiment: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(victim_arguments(folder, experiment)).env("PATH", "");
+    command.args(victim_arguments(folder, experiment)).env("PATH", "").env("RUST_BACKTRACE", "0");
     command
 }
 
@@ -111,8 +112,12 @@ pub struct Ended {
     pub stdout: String,
     pub stderr: String,
     pub took: Duration,
+    /// Its number.
+    pub process: u32,
     /// The most memory it was seen to have, KiB.
     pub peak_kib: u64,
+    /// The most address space it was seen to have, KiB.
+    pub address_kib: u64,
 }
 
 impl Ended {
@@ -155,7 +160,8 @@ pub fn finish(command: &mut Command, limit: Duration) -> Result<Ended, String> {
     let (mut stdout, mut stderr) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
     command.stdin(Stdio::null()).stdout(stdout.try_clone().unwrap()).stderr(stderr.try_clone().unwrap());
     let mut child = command.spawn().map_err(|error| format!("{:?}: {error}", command.get_program()))?;
-    let (mut timed_out, mut peak_kib, mut polls) = (false, 0, 0);
+    let process = child.id();
+    let (mut timed_out, mut peak_kib, mut address_kib, mut polls) = (false, 0, 0, 0);
     let status = loop {
         if let Some(status) = child.try_wait().unwrap() {
             break status;
@@ -166,11 +172,13 @@ pub fn finish(command: &mut Command, limit: Duration) -> Result<Ended, String> {
             break child.wait().unwrap();
         }
         polls += 1;
-        peak_kib = peak_kib.max(peak_of(child.id()));
+        let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+        peak_kib = peak_kib.max(kib_in(&status, "VmHWM:"));
+        address_kib = address_kib.max(kib_in(&status, "VmPeak:"));
         std::thread::sleep(Duration::from_micros(if polls < 50 { 500 } else { 3_000 }));
     };
     let (stdout, stderr) = (text(&mut stdout), text(&mut stderr));
-    Ok(Ended { status, timed_out, stdout, stderr, took: began.elapsed(), peak_kib })
+    Ok(Ended { status, timed_out, stdout, stderr, took: began.elapsed(), process, peak_kib, address_kib })
 }
 
 fn text(file: &mut File) -> String {
@@ -180,10 +188,9 @@ fn text(file: &mut File) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The most memory a running process has had so far, KiB.
-fn peak_of(process: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+/// A figure in what the system says about a running process, KiB.
+fn kib_in(status: &str, name: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
     line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 

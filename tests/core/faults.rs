@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use runner::execute::{Fake, Fault};
-use runner::store::FailingDisk;
+use runner::store::{FailingDisk, RealDisk};
 
 use crate::world::{World, undisturbed};
 
@@ -84,6 +84,36 @@ fn a_damaged_start_is_put_aside_and_the_one_before_it_used() {
         result.iter().filter(|(name, _)| name.contains("@30")).map(|(name, bytes)| (name.clone(), bytes.clone())).collect()
     };
     assert_eq!(ends(&world.result()), ends(&expected));
+}
+
+#[test]
+fn a_damaged_fork_is_put_aside_once_for_all_its_leaves() {
+    for jobs in [1, 4] {
+        let world = World::new();
+        world.run("trunk", &Fake::default()).unwrap();
+        let tensors = world.named("model.safetensors");
+        let fork = tensors.iter().find(|path| path.to_string_lossy().contains("main/10-")).unwrap();
+        let mut bytes = fs::read(fork).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(fork, bytes).unwrap();
+        let outcome = world.run_on("leaves", &Fake::default(), Arc::new(RealDisk), jobs, &|| false).unwrap();
+        assert!(outcome.failures.is_empty(), "{jobs} jobs: {:?}", outcome.failures);
+        assert_eq!(world.named("damaged-").len(), 1);
+        let (result, expected) = (world.result(), undisturbed());
+        assert!(expected.iter().all(|(name, bytes)| result.get(name) == Some(bytes)), "{jobs} jobs");
+    }
+}
+
+#[test]
+fn a_damaged_evaluation_is_made_again() {
+    let world = World::new();
+    world.run("leaves", &Fake::default()).unwrap();
+    let expected = world.result();
+    let folder = world.path().join("runs/leaves/evaluations");
+    let file = fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
+    fs::write(&file, "{").unwrap();
+    assert!(world.run("leaves", &Fake::default()).unwrap().failures.is_empty());
+    assert_eq!(world.result(), expected);
 }
 
 #[test]
