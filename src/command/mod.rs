@@ -16,6 +16,7 @@ mod progress;
 mod provenance;
 mod recorded;
 mod refer;
+mod rehearse;
 pub mod reproduce;
 mod rm;
 pub mod run;
@@ -54,6 +55,8 @@ enum Verb {
     Plan(plan::Args),
     /// Train and evaluate whatever an experiment still lacks
     Run(run::Args),
+    /// Try the whole experiment out in about a minute, small, and estimate the real thing
+    Rehearse(rehearse::Args),
     /// Say whether what a run has on disk is what its records claim
     Verify(verify::Args),
     /// Train a run's histories again elsewhere and say whether they came to the same
@@ -118,6 +121,7 @@ pub fn main() -> ExitCode {
         Verb::Check(args) => check::main(directory, &args),
         Verb::Plan(args) => plan::main(directory, &args),
         Verb::Run(args) => run::main(directory, &args),
+        Verb::Rehearse(args) => rehearse::main(directory, &args),
         Verb::Verify(args) => verify::main(directory, &args),
         Verb::Reproduce(args) => reproduce::main(directory, &args),
         Verb::Compare(args) => compare::main(directory, &args),

@@ -85,7 +85,7 @@ pub(crate) fn default_jobs(numerics: &Numerics) -> usize {
 }
 
 /// The end table, and what went wrong.
-fn finish(context: &Context, ready: &Ready, outcome: &Outcome, took: Duration, json: bool) -> Result<(), Fault> {
+pub(crate) fn finish(context: &Context, ready: &Ready, outcome: &Outcome, took: Duration, json: bool) -> Result<(), Fault> {
     if outcome.steps_trained > 0 {
         let rate = outcome.steps_trained as f64 / took.as_secs_f64();
         note(&format!(

@@ -9,10 +9,12 @@ mod library;
 mod resolve;
 mod resolved;
 mod sets;
+mod shrink;
 mod sources;
 mod tree;
 
 pub use library::{DataFile, Fault, FileOrigin, Known, Library, TensorFile};
 pub use resolve::{Resolution, resolve};
 pub use resolved::{Fork, Leaf, LeafKey, Note, Resolved, Rhythm, Set, SetSource, StageStart};
+pub use shrink::{shrink, small};
 pub use tree::{Node, Path, Tree};

@@ -134,7 +134,7 @@ mod tests {
                 &sound,
                 &ledger(0, 9, |entry| {
                     if entry.step >= 5 {
-                        change(entry)
+                        change(entry);
                     }
                 }),
             )

@@ -57,6 +57,12 @@ impl Store {
         names
     }
 
+    /// Writes a file into the store's folder, whole or not at all.
+    pub fn save_file(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        self.disk.create_folder(&self.root).map_err(|error| self.io(&self.root, error))?;
+        self.replace(&self.root.join(name), bytes)
+    }
+
     /// Removes everything in the store's folder, for stores that were made for one question.
     pub fn remove_all(&self) -> Result<(), StoreError> {
         self.disk.remove_folder(&self.root).map_err(|error| self.io(&self.root, error))

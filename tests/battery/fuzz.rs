@@ -190,13 +190,16 @@ const MGF_SOUND: &str = "\u{feff}COM=a header\nCHARGE=2+ and 3+\n\nBEGIN IONS\r\
 RTINSECONDS=985.4\nSEQ=PEPTIDEK\n147.1128\t10\n276.1554 20 1+\n391.1823 3e1\n504.2664 40\nEND IONS\n# a comment\nBEGIN IONS\n\
 PEPMASS=485.7400\nSEQUENCE=[Acetyl]-PEPTIDEK\nCHARGE=2.0+\n98.0600 5\n227.1026 6\n227.1026 0\nEND IONS\n\nBEGIN IONS\nEND IONS\n";
 
+/// Reads bytes that were made of the sound ones at a place.
+type Read<'a> = dyn Fn(usize, &[u8]) -> bool + Sync + 'a;
+
 /// Something that is read, what sound bytes of it are, the words mutants are made with, and how it is read.
 struct Target<'a> {
     name: &'static str,
     sound: Vec<Vec<u8>>,
     words: &'static [&'static str],
     /// Whether anything could be read of the bytes, made of the sound ones at this place.
-    read: Box<dyn Fn(usize, &[u8]) -> bool + Sync + 'a>,
+    read: Box<Read<'a>>,
 }
 
 pub fn run(form: &Form) -> Result<Row, Skip> {

@@ -72,7 +72,7 @@ const PLACES: [Place; 9] = [
         world.write("experiments/leaves.ron", &LEAVES.replace("max_step:", &library));
     }),
     ("curriculum", |world, name| {
-        world.write("experiments/leaves.ron", &LEAVES.replace("File(\"late\")", &format!("File({name})")))
+        world.write("experiments/leaves.ron", &LEAVES.replace("File(\"late\")", &format!("File({name})")));
     }),
     ("moved curriculum", |world, name| {
         world.write("experiments/leaves.ron", &LEAVES.replace("of: \"late\"", &format!("of: {name}")));

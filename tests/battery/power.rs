@@ -134,7 +134,7 @@ fn losses(
     let part = if synced { "snapshot" } else { "control" };
     let (mut lost, mut bad) = (0, 0);
     for (number, (image, acknowledged)) in (0..).zip(snapshots) {
-        let read = Mount::image(&image).and_then(|mount| {
+        let read = Mount::image(&image).map(|mount| {
             let project = mount.path().join("project");
             let world = Reading { path: project.clone(), inventory: inventory(&project) };
             let missing = world.missing(&acknowledged);
@@ -142,7 +142,7 @@ fn losses(
                 true => world.resume(expected),
                 false => Ok(()),
             });
-            Ok((missing, rest))
+            (missing, rest)
         });
         let (missing, rest) = match read {
             Ok((missing, rest)) => (missing, rest),

@@ -28,7 +28,7 @@ fn verify(world: &World) -> Verification {
 fn only(world: &World, end: &str) -> PathBuf {
     let found = walkdir::WalkDir::new(world.path().join("runs/leaves")).into_iter().filter_map(Result::ok);
     let mut found: Vec<PathBuf> =
-        found.map(|entry| entry.into_path()).filter(|path| path.to_string_lossy().contains(end)).collect();
+        found.map(walkdir::DirEntry::into_path).filter(|path| path.to_string_lossy().contains(end)).collect();
     found.sort();
     found.remove(0)
 }
@@ -147,7 +147,8 @@ fn forge(checkpoint: &Path, name: &str, change: impl Fn(&mut Vec<u8>)) {
 
 #[test]
 fn forged_records_are_found_although_their_digests_agree() {
-    let cases: [(&str, &str, fn(&mut Vec<u8>), &str); 4] = [
+    type Change = fn(&mut Vec<u8>);
+    let cases: [(&str, &str, Change, &str); 4] = [
         (
             "ledger.bin",
             "late/seed-1/20-",
@@ -192,7 +193,7 @@ fn replace(bytes: &mut Vec<u8>, from: &str, to: &str) {
 fn damage_of_any_file_is_found_and_named() {
     for name in ["history.json", "metrics.jsonl", "ledger.bin", "model.safetensors", "optimizer.safetensors", "MANIFEST.json"] {
         let world = finished();
-        let file = only(&world, &format!("{name}")[..]);
+        let file = only(&world, name);
         let mut bytes = fs::read(&file).unwrap();
         let middle = bytes.len() / 2;
         bytes[middle] ^= 4;

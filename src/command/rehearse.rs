@@ -1,0 +1,228 @@
+//! `runner rehearse`: the whole experiment in about a minute, with a small network and few steps, in a folder of its own; then
+//! what the real thing would take, from one real micro-batch.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::context::{Context, Ready, existing, grouped};
+use super::progress::{Progress, brief};
+use super::run::{Work, default_jobs, finish, open};
+use super::signals::Stop;
+use super::{Fault, note, print, print_json};
+use crate::execute::{Executor, Start};
+use crate::history::{History, Settings, Span};
+use crate::lineage::{shrink, small};
+use crate::plan::{Keep, Material, Plan};
+use crate::record::{Tensor, Tensors};
+use crate::spec::{Name, Parent, render_ron};
+use crate::store::{RealDisk, Store, encode};
+use crate::task::model::Recursive;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The experiment's file, or its name
+    experiment: PathBuf,
+    /// Where to train: `auto`, `cpu`, `cuda` or `cuda:1`
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// Updates of the whole rehearsal
+    #[arg(long, value_name = "N", default_value_t = 3_000)]
+    steps: u64,
+    /// Samples of the micro-batch that is timed at full size [default: the experiment's, at most 4 on a CPU]
+    #[arg(long, value_name = "N")]
+    samples: Option<u32>,
+    /// The estimate as JSON, without the rehearsal's comparison
+    #[arg(long)]
+    json: bool,
+}
+
+/// Samples timed on a CPU: at full size each takes seconds.
+const CPU_SAMPLES: u32 = 4;
+
+/// What the real experiment would take.
+#[derive(Debug, Serialize)]
+struct Estimate {
+    /// Updates still to be made.
+    steps: u64,
+    /// The micro-batch that was timed.
+    samples_timed: u32,
+    seconds_timed: f64,
+    seconds_per_step: f64,
+    seconds: f64,
+    memory_bytes: f64,
+    disk_bytes: f64,
+}
+
+pub(crate) fn main(directory: Option<&Path>, args: &Args) -> Result<(), Fault> {
+    let context = Context::open(directory)?;
+    let ready = context.ready(&args.experiment)?;
+    let executor = open(&args.device)?;
+    let stop = Stop::listen()?;
+    let begun = Instant::now();
+    let (small_context, small_ready) = smaller(&context, &ready, args.steps)?;
+    let plan = small_ready.plan(&small_context.store.inventory(), &small_context.material(&small_ready)?);
+    note(&format!(
+        "rehearsing `{}` in `{}`: {} updates with a network {} wide",
+        ready.name,
+        context.store.shown(small_context.store.root()),
+        grouped(plan.steps_shared()),
+        small(model_of(&ready)?).hidden
+    ));
+    let progress = Progress::new();
+    let jobs = default_jobs(&executor.numerics());
+    let (executor, events) = (&*executor, &progress);
+    let work = Work { context: &small_context, ready: &small_ready, executor, jobs, stop: &|| stop.asked(), events };
+    let outcome = work.carry_out()?;
+    let took = begun.elapsed();
+    if !args.json || outcome.interrupted || !outcome.failures.is_empty() {
+        finish(&small_context, &small_ready, &outcome, took, false)?;
+    }
+    let estimate = estimate(&context, &ready, executor, args.samples)?;
+    match args.json {
+        true => print_json(&estimate),
+        false => print(&text(&ready.name, &estimate)),
+    }
+}
+
+fn model_of(ready: &Ready) -> Result<&Recursive, Fault> {
+    let leaf = ready.resolved().leaves.first().ok_or_else(|| Fault::World("the experiment has no leaf".into()))?;
+    Ok(leaf.history.root().model.recursive())
+}
+
+/// The experiment made small, saved in a folder of its own that is made anew.
+fn smaller(context: &Context, ready: &Ready, steps: u64) -> Result<(Context, Ready), Fault> {
+    let folder = context.store.root().join(".rehearsed").join(ready.name.as_str());
+    let old = Store::new(&folder, Arc::new(RealDisk));
+    if folder.exists() {
+        old.remove_all()?;
+    }
+    let whole = Plan::new(&ready.resolution.experiments, &ready.name, &Default::default(), &Default::default());
+    let divisor = whole.steps_shared().div_ceil(steps.max(1)).max(1);
+    let weights = folder.join("imported.safetensors");
+    let experiment = shrink(&ready.loaded.library, &ready.name, divisor, &weights.display().to_string())
+        .map_err(|error| Fault::World(format!("the experiment cannot be made small: {error}")))?;
+    let store = Store::new(folder.join("runs"), Arc::new(RealDisk));
+    if imports(ready) {
+        save(&old, "imported.safetensors", &encode(&first_weights(&small(model_of(ready)?))).map_err(Fault::World)?)?;
+    }
+    let name = format!("{}.ron", ready.name);
+    save(&old, &name, render_ron(&experiment).as_bytes())?;
+    let small = Context { project: context.project.clone(), store, versions: context.versions.clone(), from_recorded: false };
+    let ready = small.ready(&folder.join(name))?;
+    Ok((small, ready))
+}
+
+fn save(store: &Store, name: &str, bytes: &[u8]) -> Result<(), Fault> {
+    Ok(store.save_file(name, bytes)?)
+}
+
+fn imports(ready: &Ready) -> bool {
+    ready.loaded.library.experiments.values().any(|known| matches!(known.value.parent, Parent::Imported(_)))
+}
+
+fn first_weights(model: &Recursive) -> Tensors {
+    let parameters = model.parameters();
+    let first = parameters
+        .iter()
+        .enumerate()
+        .map(|(index, parameter)| (parameter.path.clone(), Tensor::f32(parameter.shape.clone(), parameter.initial(0, index))));
+    first.collect()
+}
+
+/// Times one micro-batch of the real network and scales it.
+fn estimate(context: &Context, ready: &Ready, executor: &dyn Executor, samples: Option<u32>) -> Result<Estimate, Fault> {
+    let inventory = context.store.inventory();
+    let material = context.material(ready)?;
+    let plan = Plan::new(&ready.resolution.experiments, &ready.name, &existing(&inventory), &material.set_digests());
+    let leaf = ready.resolved().leaves.first().ok_or_else(|| Fault::World("the experiment has no leaf".into()))?;
+    let last = leaf.history.settings(leaf.history.end().saturating_sub(1)).clone();
+    let most = if executor.numerics().backend == "cuda" { last.micro_batch } else { last.micro_batch.min(CPU_SAMPLES) };
+    let samples = samples.unwrap_or(most).clamp(1, last.batch);
+    note(&format!("timing a micro-batch of {samples} at full size"));
+    let before = peak_memory();
+    let seconds = time(executor, &leaf.history, &last, samples, &material)?;
+    let grown = peak_memory().saturating_sub(before) as f64;
+    let seconds_per_step = seconds * f64::from(last.batch) / f64::from(samples);
+    let steps = plan.steps_to_train();
+    let values: usize = model_of(ready)?.parameters().iter().map(|p| p.shape.iter().product::<usize>()).sum();
+    // Weights, gradient, two moments and the average, four bytes each; the rest grows with the micro-batch.
+    let fixed = values as f64 * 4.0 * 5.0;
+    let per_sample = (grown - fixed).max(0.0) / f64::from(samples);
+    Ok(Estimate {
+        steps,
+        samples_timed: samples,
+        seconds_timed: seconds,
+        seconds_per_step,
+        seconds: seconds_per_step * steps as f64,
+        memory_bytes: fixed + per_sample * f64::from(last.micro_batch),
+        disk_bytes: disk(&plan, values, model_of(ready)?.parameters().len(), executor.numerics().backend != "cuda"),
+    })
+}
+
+/// Seconds of an update with one micro-batch of so many samples; the first one, which also prepares, is not counted.
+fn time(
+    executor: &dyn Executor,
+    history: &History,
+    settings: &Settings,
+    samples: u32,
+    material: &Material,
+) -> Result<f64, Fault> {
+    let settings = Settings { batch: samples, micro_batch: samples, ..settings.clone() };
+    let root = history.root().clone();
+    let begin = root.first_step();
+    let short = History::new(root, [Span { from: begin, settings }], begin + 2);
+    let sampler = material.samplers.get(&Material::root_id(history)).cloned();
+    let sampler = sampler.ok_or_else(|| Fault::World("its data were not made".into()))?;
+    let failed = |failure: crate::execute::Failure| Fault::World(failure.to_string());
+    let state =
+        material.imported.values().next().map(|model| crate::record::State { model: model.clone(), ..Default::default() });
+    let mut trainee = executor.start(Start { history: &short, step: begin, state, sampler, ledger: false }).map_err(failed)?;
+    trainee.step(true, &|| false).map_err(failed)?;
+    let begun = Instant::now();
+    trainee.step(true, &|| false).map_err(failed)?;
+    Ok(begun.elapsed().as_secs_f64())
+}
+
+/// Bytes under `runs/` at the end: tensors that are kept, the last two of every stretch against crashes, and ledgers.
+fn disk(plan: &Plan, values: usize, tensors: usize, ledger_of_tensors: bool) -> f64 {
+    let checkpoint = values as f64 * 4.0 * 4.0;
+    let kept: usize = plan
+        .segments
+        .iter()
+        .map(|segment| {
+            let lasting = segment.saves.iter().filter(|save| save.keep > Keep::Rolling).count();
+            lasting + (segment.saves.len() - lasting).min(crate::plan::ROLLING)
+        })
+        .sum();
+    let columns = 9 + if ledger_of_tensors { 2 * tensors } else { 0 };
+    let rows: f64 = plan.segments.iter().filter(|segment| segment.ledger).map(|segment| segment.steps() as f64).sum();
+    kept as f64 * checkpoint + rows * columns as f64 * 8.0
+}
+
+/// The most memory this process has had, bytes; 0 where the system does not say.
+fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok()).map_or(0, |kilobytes| kilobytes * 1024)
+}
+
+fn text(name: &Name, estimate: &Estimate) -> String {
+    let time = match Duration::try_from_secs_f64(estimate.seconds) {
+        Ok(time) if estimate.seconds < 2.0 * 86_400.0 => brief(time),
+        _ => format!("{:.1} days", estimate.seconds / 86_400.0),
+    };
+    let size = |bytes: f64| if bytes < 1e9 { format!("{:.0} MB", bytes / 1e6) } else { format!("{:.1} GB", bytes / 1e9) };
+    format!(
+        "\nthe real `{name}` from here on: {} updates of {:.3} s, {time} one after the other; about {} of memory for the network and {} of disk\n\
+         (from one micro-batch of {} samples that took {:.3} s; evaluations and saving come on top, a few per cent)\n",
+        grouped(estimate.steps),
+        estimate.seconds_per_step,
+        size(estimate.memory_bytes),
+        size(estimate.disk_bytes),
+        estimate.samples_timed,
+        estimate.seconds_timed
+    )
+}
