@@ -6,6 +6,7 @@ mod context;
 mod diagnostics;
 mod diff;
 mod edits;
+mod follow;
 mod gc;
 mod inspect;
 mod judged;

@@ -1,23 +1,89 @@
 //! What `run` shows while it works: a bar for each segment on a terminal, plain lines elsewhere.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::io::IsTerminal;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::context::grouped;
+use super::context::{Ready, grouped};
 use super::note;
-use crate::execute::{Event, Events};
-use crate::plan::Segment;
+use crate::execute::{Event, Events, memory};
+use crate::lineage::{Leaf, StageStart};
+use crate::plan::{Owner, Segment};
 use crate::record::Measured;
 
 /// Time between two plain lines of a segment.
-const LINE_EVERY: Duration = Duration::from_secs(10);
+pub(crate) const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// What the stages of each leaf are called, to say where training is.
+#[derive(Debug, Default)]
+pub(crate) struct Stages(HashMap<String, Vec<StageStart>>);
+
+impl Stages {
+    pub fn of(ready: &Ready) -> Stages {
+        let leaves = || ready.resolution.experiments.values().flat_map(|resolved| &resolved.leaves);
+        let own = leaves().map(|leaf: &Leaf| (leaf.key.to_string(), leaf.stages.clone()));
+        // What several leaves share lies before they part: the stages of any of them are in force there.
+        let shared = leaves().map(|leaf| (Owner::Shared(leaf.key.experiment.clone()).to_string(), leaf.stages.clone()));
+        Stages(shared.chain(own).collect())
+    }
+
+    /// `spectrum, next precursor at 1,200`.
+    pub fn at(&self, owner: &str, step: u64) -> String {
+        let stages = self.0.get(owner).map_or(&[][..], Vec::as_slice);
+        let name = |stage: &StageStart| stage.name.clone().unwrap_or_else(|| format!("stage from {}", grouped(stage.from)));
+        let now = stages.iter().rfind(|stage| stage.from <= step).map(name);
+        let next = stages.iter().find(|stage| stage.from > step);
+        let next = next.map(|stage| format!("next {} at {}", name(stage), grouped(stage.from)));
+        [now, next].into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// A segment in training, as one line says it.
+pub(crate) struct Line<'a> {
+    pub owner: &'a str,
+    /// Updates behind it, and at its end.
+    pub step: u64,
+    pub to: u64,
+    pub steps_per_second: f64,
+    pub terms: &'a str,
+    pub memory_bytes: u64,
+}
+
+impl Line<'_> {
+    /// What stands behind the bar.
+    pub fn message(&self, stages: &Stages) -> String {
+        let left = (self.to.saturating_sub(self.step)) as f64 / self.steps_per_second.max(1e-9);
+        let left = Duration::try_from_secs_f64(left).map_or_else(|_| "for ever".into(), brief);
+        let memory = if self.memory_bytes > 0 { format!("  {:.1} GB", self.memory_bytes as f64 / 1e9) } else { String::new() };
+        let stage = stages.at(self.owner, self.step);
+        format!("{:.1} steps/s  {left} left{memory}  {}  {stage}", self.steps_per_second, self.terms)
+    }
+
+    /// The whole line where there is no terminal.
+    pub fn plain(&self, stages: &Stages) -> String {
+        format!("{}: step {} of {}  {}", self.owner, grouped(self.step), grouped(self.to), self.message(stages))
+    }
+}
+
+/// A bar of a segment, added below the others.
+pub(crate) fn bar(bars: &MultiProgress, owner: &str, from: u64, to: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{prefix:<32} {bar:20} {pos:>7}/{len} {wide_msg}").expect("a fixed template");
+    let bar = bars.add(ProgressBar::new(to).with_style(style).with_position(from));
+    bar.set_prefix(owner.to_owned());
+    bar
+}
+
+/// `CrossEntropy 2.415  Spectrum 0.913`.
+pub(crate) fn terms<'a>(terms: impl IntoIterator<Item = (&'a str, f64)>) -> String {
+    terms.into_iter().map(|(name, value)| format!("{name} {value:.3}")).collect::<Vec<_>>().join("  ")
+}
 
 pub(crate) struct Progress {
     bars: Option<MultiProgress>,
+    stages: Stages,
     state: Mutex<HashMap<usize, Shown>>,
 }
 
@@ -31,9 +97,9 @@ struct Shown {
 }
 
 impl Progress {
-    pub fn new() -> Progress {
+    pub fn new(stages: Stages) -> Progress {
         let bars = std::io::stderr().is_terminal().then(MultiProgress::new);
-        Progress { bars, state: Mutex::new(HashMap::new()) }
+        Progress { bars, stages, state: Mutex::new(HashMap::new()) }
     }
 
     /// A line above the bars, or just a line.
@@ -47,14 +113,10 @@ impl Progress {
     }
 
     fn started(&self, segment: &Segment, index: usize, from: u64) {
-        let bar = self.bars.as_ref().map(|bars| {
-            let style = ProgressStyle::with_template("{prefix:<32} {bar:24} {pos}/{len} {msg}").expect("a fixed template");
-            let bar = bars.add(ProgressBar::new(segment.to()).with_style(style).with_position(from));
-            bar.set_prefix(segment.owner.to_string());
-            bar
-        });
+        let owner = segment.owner.to_string();
+        let bar = self.bars.as_ref().map(|bars| bar(bars, &owner, from, segment.to()));
         if bar.is_none() {
-            note(&format!("{}: training {} to {}", segment.owner, grouped(from), grouped(segment.to())));
+            note(&format!("{owner}: training {} to {}", grouped(from), grouped(segment.to())));
         }
         let now = Instant::now();
         let shown = Shown { bar, from, began: now, said: now, terms: String::new() };
@@ -65,27 +127,29 @@ impl Progress {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(shown) = state.get_mut(&index) else { return };
         if let Some(measured) = measured {
-            let names = BTreeMap::from_iter(measured.terms.iter().map(|(loss, value)| (loss.name(), value)));
-            shown.terms = names.into_iter().map(|(name, value)| format!("{name} {value:.3}")).collect::<Vec<_>>().join("  ");
+            shown.terms = terms(measured.terms.iter().map(|(loss, value)| (loss.name(), *value)));
         }
-        let done = step + 1 - shown.from;
-        let rate = done as f64 / shown.began.elapsed().as_secs_f64().max(1e-9);
-        let left = Duration::from_secs_f64((segment.to() - step - 1) as f64 / rate.max(1e-9));
-        let message = || format!("{rate:.1} steps/s  {} left  {}", brief(left), shown.terms);
+        if let Some(bar) = &shown.bar {
+            bar.set_position(step + 1);
+        }
+        let is_due = if shown.bar.is_some() { measured.is_some() } else { shown.said.elapsed() > LINE_EVERY };
+        if !is_due {
+            return;
+        }
+        let owner = segment.owner.to_string();
+        let line = Line {
+            owner: &owner,
+            step: step + 1,
+            to: segment.to(),
+            steps_per_second: (step + 1 - shown.from) as f64 / shown.began.elapsed().as_secs_f64().max(1e-9),
+            terms: &shown.terms,
+            memory_bytes: memory(),
+        };
         match &shown.bar {
-            Some(bar) => {
-                bar.set_position(step + 1);
-                if measured.is_some() {
-                    bar.set_message(message());
-                }
-            }
-            None if shown.said.elapsed() > LINE_EVERY => {
-                let line = format!("{}: step {} of {}  {}", segment.owner, grouped(step + 1), grouped(segment.to()), message());
-                shown.said = Instant::now();
-                note(&line);
-            }
-            None => {}
+            Some(bar) => bar.set_message(line.message(&self.stages)),
+            None => note(&line.plain(&self.stages)),
         }
+        shown.said = Instant::now();
     }
 
     fn ended(&self, index: usize) -> Option<(u64, Duration)> {
@@ -117,7 +181,7 @@ impl Events for Progress {
                 self.say(&format!("error: {message}"));
             }
             Event::Waiting { segment } => {
-                self.say(&format!("{}: another process is training this; waiting for it", segment.owner));
+                self.say(&format!("{}: another process is training this", segment.owner));
             }
             Event::Warning(text) => self.say(&format!("warning: {text}")),
             Event::Saved { .. } | Event::Evaluated { .. } => {}

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::context::{Context, Ready, existing, grouped};
-use super::progress::{Progress, brief};
+use super::progress::{Progress, Stages, brief};
 use super::run::{Work, default_jobs, finish, open};
 use super::signals::Stop;
 use super::{Fault, note, print, print_json};
@@ -71,7 +71,7 @@ pub(crate) fn main(directory: Option<&Path>, args: &Args) -> Result<(), Fault> {
         grouped(plan.steps_shared()),
         small(model_of(&ready)?).hidden
     ));
-    let progress = Progress::new();
+    let progress = Progress::new(Stages::of(&small_ready));
     let jobs = default_jobs(&executor.numerics());
     let (executor, events) = (&*executor, &progress);
     let work = Work { context: &small_context, ready: &small_ready, executor, jobs, stop: &|| stop.asked(), events };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::context::{Context, Ready};
 use super::diagnostics::Diagnostics;
-use super::progress::Progress;
+use super::progress::{Progress, Stages};
 use super::recorded::{Side, Source, changed_data};
 use super::run::{Work, default_jobs, open};
 use super::signals::Stop;
@@ -46,7 +46,7 @@ pub(crate) fn main(directory: Option<&Path>, args: &Args) -> Result<(), Fault> {
     let context = Context::open(directory)?;
     let executor = open(&args.device)?;
     let stop = Stop::listen()?;
-    let progress = Progress::new();
+    let progress = Progress::new(Stages::default());
     let job = Repeat {
         context: &context,
         run: &args.run,

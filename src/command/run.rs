@@ -10,7 +10,7 @@ use super::compare;
 use super::context::{Context, Ready, existing, grouped};
 use super::diagnostics::counted;
 use super::edits::refuse_edits;
-use super::progress::{Progress, brief};
+use super::progress::{Progress, Stages, brief};
 use super::provenance::provenance;
 use super::saved::saved_text;
 use super::signals::Stop;
@@ -58,7 +58,7 @@ pub(crate) fn main(directory: Option<&Path>, args: &Args) -> Result<(), Fault> {
         note(&format!("the old run is in `{}`", context.store.shown(&to)));
     }
     let began = Instant::now();
-    let progress = Progress::new();
+    let progress = Progress::new(Stages::of(&ready));
     let work = Work { context: &context, ready: &ready, executor: &*executor, jobs, stop: &|| stop.asked(), events: &progress };
     let outcome = work.carry_out()?;
     finish(&context, &ready, &outcome, began.elapsed(), args.json)

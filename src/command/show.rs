@@ -6,6 +6,8 @@ use serde::Serialize;
 
 use super::compare::joined_rows;
 use super::context::{Context, grouped};
+use super::follow::follow;
+use super::signals::Stop;
 use super::{Fault, print, print_json};
 use crate::record::{Evaluation, MetricsRow, RunRecord};
 use crate::report::Table;
@@ -17,6 +19,9 @@ pub(crate) struct Args {
     /// Everything as JSON
     #[arg(long)]
     json: bool,
+    /// Show what is being trained, also by another process, until the run is over
+    #[arg(long)]
+    follow: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -41,6 +46,10 @@ struct ShownLeaf {
 pub(crate) fn main(directory: Option<&Path>, args: &Args) -> Result<(), Fault> {
     let context = Context::open(directory)?;
     let (ready, branch) = super::refer::experiment(&context, &args.what)?;
+    if args.follow {
+        let stop = Stop::listen()?;
+        return follow(&context, &ready, &|| stop.asked());
+    }
     let inventory = context.inventory();
     let single = !branch.is_empty() || ready.resolved().leaves.len() == 1;
     let leaves = match single {

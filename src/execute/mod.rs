@@ -13,3 +13,4 @@ pub use executor::{Executor, Failure, Start, Stepped, Trainee};
 pub use fake::{Fake, Fault};
 pub use retrain::{Retrained, retrain};
 pub use run::{Job, Outcome, run};
+pub use segment::memory;

@@ -275,6 +275,7 @@ impl Training<'_> {
             time: Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true),
             elapsed_seconds: self.began.elapsed().as_secs_f64(),
             seconds_per_step: self.flushed.elapsed().as_secs_f64() / steps as f64,
+            memory_bytes: memory(),
         };
         let mut line = serde_json::to_vec(&timing).expect("timings can be written as JSON");
         line.push(b'\n');
@@ -391,6 +392,13 @@ impl Training<'_> {
             self.segment.saves.iter().filter(|save| save.step <= self.step).filter_map(|save| Some((score(save.id)?, save.id)));
         scored.reduce(|best, next| if next.0 > best.0 { next } else { best }).map(|(_, id)| id)
     }
+}
+
+/// Memory that the process has on the machine, bytes; 0 where the system does not say.
+pub fn memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok()).map_or(0, |kilobytes| kilobytes * 1024)
 }
 
 fn parent_of(found: &Found) -> ParentDigest {

@@ -52,4 +52,7 @@ pub struct Timing {
     pub elapsed_seconds: f64,
     /// Seconds an update took, averaged since the last line.
     pub seconds_per_step: f64,
+    /// Memory of the process, bytes; 0 where the system does not say.
+    #[serde(default)]
+    pub memory_bytes: u64,
 }

@@ -20,6 +20,15 @@ pub struct Live {
     store: Store,
 }
 
+/// The last that can be seen of a segment in training: its lines of metrics and timing, as JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watched {
+    /// The last checkpoint's step.
+    pub from: u64,
+    pub row: Option<Vec<u8>>,
+    pub timing: Option<Vec<u8>>,
+}
+
 /// What an interrupted attempt left: rows of metrics that were never saved with a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lost {
@@ -63,6 +72,23 @@ impl Store {
         }
         let to = (0..).map(|n| leaf.join(format!("lost-{from}-{n}"))).find(|to| !to.exists()).expect("some number is free");
         self.disk.rename(left, &to).map_err(|error| self.io(left, error))
+    }
+
+    /// What is being trained in a leaf's folder, as far as its live files go; the deepest where an old one was left.
+    pub fn watch(&self, leaf: &Path) -> Option<Watched> {
+        let entries = fs::read_dir(leaf).into_iter().flatten().filter_map(Result::ok);
+        let live = entries.filter_map(|entry| {
+            let from: u64 = entry.file_name().to_str()?.strip_prefix(LIVE)?.split_once('-')?.0.parse().ok()?;
+            Some((from, entry.path()))
+        });
+        let (from, folder) = live.max()?;
+        let last = |name: &str| {
+            let bytes = self.read(&folder.join(name)).unwrap_or_default();
+            // A last line that is still being written is not one.
+            let end = bytes.iter().rposition(|&byte| byte == b'\n')?;
+            bytes[..end].rsplit(|&byte| byte == b'\n').next().map(<[u8]>::to_vec)
+        };
+        Some(Watched { from, row: last(METRICS), timing: last(TIMING) })
     }
 
     /// What interrupted attempts have left in a leaf's folder.

@@ -24,7 +24,7 @@ pub use checkpoint::{Commit, Committed, Segment, state_digest};
 pub use disk::{Disk, FailingDisk, Locked, LocklessDisk, RealDisk};
 pub use inventory::{Found, Inventory};
 pub use leftovers::{Left, Leftover};
-pub use live::{Live, Lost};
+pub use live::{Live, Lost, Watched};
 pub use locks::Lock;
 
 use inside::Inside;
