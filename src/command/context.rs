@@ -12,6 +12,7 @@ use crate::history::Versions;
 use crate::lineage::{LeafKey, Resolution, Resolved};
 use crate::load::{Loaded, Project, material};
 use crate::plan::{Existing, Material, Plan};
+pub(crate) use crate::report::grouped;
 use crate::spec::{Experiment, Name};
 use crate::store::{Inventory, RealDisk, Store};
 
@@ -98,19 +99,6 @@ pub(crate) fn existing(inventory: &Inventory) -> Existing {
         checkpoints: inventory.checkpoints.iter().map(|(id, found)| (*id, (found.manifest.step, found.has_tensors))).collect(),
         evaluations: inventory.evaluations.iter().map(|evaluation| (evaluation.id, evaluation.set_digest.clone())).collect(),
     }
-}
-
-/// `1,234,567`.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 /// Names of leaves, shortened where there are many seeds of a branch: `early (3 seeds)`.

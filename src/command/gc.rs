@@ -11,7 +11,7 @@ use super::judged::{Judged, below_runs, stored};
 use super::{Fault, note, print, print_json, refer};
 use crate::history::Id;
 use crate::plan::{Facts, Reason, verdicts};
-use crate::report::Table;
+use crate::report::{Table, size};
 use crate::spec::Name;
 use crate::store::{Found, Inventory, Left, Leftover, Store};
 
@@ -221,14 +221,4 @@ fn table(rows: &[Row<'_>]) -> String {
     }
     let why = ["why".to_owned()].into_iter().chain(rows.iter().map(|row| row.why.join(", ")));
     table.to_string().lines().zip(why).map(|(line, why)| format!("{line}  {why}\n")).collect()
-}
-
-fn size(bytes: u64) -> String {
-    let of = |unit: f64, name: &str| format!("{:.1} {name}", bytes as f64 / unit);
-    match bytes {
-        0..1_000 => format!("{bytes} B"),
-        1_000..1_000_000 => of(1e3, "kB"),
-        1_000_000..1_000_000_000 => of(1e6, "MB"),
-        _ => of(1e9, "GB"),
-    }
 }

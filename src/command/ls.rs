@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::context::{Context, grouped};
-use super::{Fault, print, print_json};
+use super::{Fault, print, print_json, terminal};
 use crate::record::Status;
-use crate::report::Table;
+use crate::report::{Cell, Look, Table, size};
 use crate::spec::Name;
 use crate::store::Inventory;
 
@@ -40,26 +41,53 @@ pub(crate) fn main(directory: Option<&Path>, args: &Args) -> Result<(), Fault> {
     if rows.is_empty() {
         return print("no runs yet; `runner run experiments/<name>.ron` makes one\n");
     }
-    let mut table = Table::new(["run", "status", "checkpoints", "deepest step", "evaluations", "size", "last ended"]);
+    print(&render(&rows).shown(terminal::style()))
+}
+
+fn render(rows: &[Row]) -> Table {
+    let mut table = Table::new(["run", "status", "deepest step", "tensors", "of", "evaluations", "size", "ended"]);
     for row in rows {
-        let status = row.status.map_or("no record".into(), |status| format!("{status:?}").to_lowercase());
+        let ended = row.last_ended.as_deref().map(|time| ago(time, Utc::now())).unwrap_or_default();
         table.row([
-            row.run,
-            status,
-            format!("{} ({} with tensors)", row.checkpoints, row.with_tensors),
-            grouped(row.deepest_step),
-            row.evaluations.to_string(),
-            format!("{:.1} MB", row.bytes as f64 / 1e6),
-            row.last_ended.unwrap_or_default(),
+            Cell::from(&row.run),
+            status(row.status),
+            grouped(row.deepest_step).into(),
+            grouped(row.with_tensors as u64).into(),
+            grouped(row.checkpoints as u64).into(),
+            grouped(row.evaluations as u64).into(),
+            size(row.bytes).into(),
+            Cell::new(&ended, Look::Faint),
         ]);
     }
-    print(&table.to_string())
+    table
+}
+
+/// How a run stands, in the colour of how well.
+pub(super) fn status(status: Option<Status>) -> Cell {
+    let Some(status) = status else { return Cell::new("no record", Look::Faint) };
+    let look = match status {
+        Status::Complete => Look::Good,
+        Status::Incomplete | Status::Interrupted => Look::Doubtful,
+        Status::Failed => Look::Bad,
+    };
+    Cell::new(&format!("{status:?}").to_lowercase(), look)
+}
+
+/// How long ago a recorded time was: `40 s ago`, `3 h ago`.
+pub(super) fn ago(time: &str, now: DateTime<Utc>) -> String {
+    let Ok(time) = DateTime::parse_from_rfc3339(time) else { return time.to_owned() };
+    let seconds = now.signed_duration_since(time).num_seconds().max(0);
+    match seconds {
+        0..60 => format!("{seconds} s ago"),
+        60..3_600 => format!("{} min ago", seconds / 60),
+        3_600..86_400 => format!("{} h ago", seconds / 3_600),
+        _ => format!("{} d ago", seconds / 86_400),
+    }
 }
 
 fn row(context: &Context, inventory: &Inventory, name: &Name) -> Result<Row, Fault> {
     let folder = context.store.run_folder(name);
     let own: Vec<_> = inventory.checkpoints.values().filter(|found| found.path.starts_with(&folder)).collect();
-    let files = walkdir::WalkDir::new(&folder).into_iter().filter_map(Result::ok).filter_map(|entry| entry.metadata().ok());
     let evaluations = std::fs::read_dir(folder.join("evaluations")).map_or(0, Iterator::count);
     let record = context.store.run_record(name)?;
     Ok(Row {
@@ -69,7 +97,22 @@ fn row(context: &Context, inventory: &Inventory, name: &Name) -> Result<Row, Fau
         with_tensors: own.iter().filter(|found| found.has_tensors).count(),
         deepest_step: own.iter().map(|found| found.manifest.step).max().unwrap_or(0),
         evaluations,
-        bytes: files.filter(std::fs::Metadata::is_file).map(|metadata| metadata.len()).sum(),
+        bytes: context.store.bytes(&folder),
         last_ended: record.and_then(|record| record.attempts.last().and_then(|attempt| attempt.ended.clone())),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_rounded_for_people() {
+        let now = "2026-11-25T10:57:03Z".parse::<DateTime<Utc>>().unwrap();
+        let times =
+            ["2026-11-25T10:56:23.500Z", "2026-11-25T10:50:00Z", "2026-11-24T23:00:00Z", "2026-11-01T00:00:00Z", "then"];
+        let shown = ["39 s ago", "7 min ago", "11 h ago", "24 d ago", "then"];
+        assert_eq!(times.map(|time| ago(time, now)), shown);
+        assert_eq!(ago("2027-01-01T00:00:00Z", now), "0 s ago", "the clock of another machine");
+    }
 }

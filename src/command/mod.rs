@@ -1,16 +1,20 @@
 //! The command line: one verb per file. The only part that prints.
 
+mod board;
 mod check;
 mod compare;
+mod completions;
 mod context;
 mod diagnostics;
 mod diff;
+mod draw;
 mod edits;
 mod follow;
 mod gc;
 mod inspect;
 mod judged;
 mod ls;
+mod new;
 mod pin;
 mod plan;
 mod progress;
@@ -24,6 +28,7 @@ pub mod run;
 mod saved;
 mod show;
 mod signals;
+mod terminal;
 mod tree;
 pub mod verify;
 mod versions;
@@ -72,6 +77,10 @@ enum Verb {
     Show(show::Args),
     /// Say where two leaves part and in what
     Diff(diff::Args),
+    /// Write files for TensorBoard, and keep them up to date while runs are trained
+    Board(board::Args),
+    /// Write an experiment or a curriculum to begin with, or the file that takes a leaf on
+    New(new::Args),
     /// Say what a file of spectra holds and which can be used
     Inspect(inspect::Args),
     /// Take the tensors of checkpoints that nothing keeps, and what dead attempts left
@@ -80,6 +89,10 @@ enum Verb {
     Pin(pin::Args),
     /// Put a run, or a checkpoint and what follows it, into `runs/.trash`
     Rm(rm::Args),
+    /// Print what a shell needs to complete commands
+    Completions(completions::Args),
+    /// Print the manual of the program, or of a verb
+    Man(completions::ManArgs),
 }
 
 /// Why a command did not do what was asked; decides the exit code.
@@ -130,10 +143,14 @@ pub fn main() -> ExitCode {
         Verb::Tree(args) => tree::main(directory, &args),
         Verb::Show(args) => show::main(directory, &args),
         Verb::Diff(args) => diff::main(directory, &args),
+        Verb::Board(args) => board::main(directory, &args),
+        Verb::New(args) => new::main(directory, &args),
         Verb::Inspect(args) => inspect::main(directory, &args),
         Verb::Gc(args) => gc::main(directory, &args),
         Verb::Pin(args) => pin::main(directory, &args),
         Verb::Rm(args) => rm::main(directory, &args),
+        Verb::Completions(args) => completions::main(&args),
+        Verb::Man(args) => completions::manual(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

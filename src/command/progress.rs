@@ -13,6 +13,7 @@ use crate::execute::{Event, Events, memory};
 use crate::lineage::{Leaf, StageStart};
 use crate::plan::{Owner, Segment};
 use crate::record::Measured;
+use crate::report::size;
 
 /// Time between two plain lines of a segment.
 pub(crate) const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -57,9 +58,9 @@ impl Line<'_> {
     pub fn message(&self, stages: &Stages) -> String {
         let left = (self.to.saturating_sub(self.step)) as f64 / self.steps_per_second.max(1e-9);
         let left = Duration::try_from_secs_f64(left).map_or_else(|_| "for ever".into(), brief);
-        let memory = if self.memory_bytes > 0 { format!("  {:.1} GB", self.memory_bytes as f64 / 1e9) } else { String::new() };
+        let memory = if self.memory_bytes > 0 { format!("  {}", size(self.memory_bytes)) } else { String::new() };
         let stage = stages.at(self.owner, self.step);
-        format!("{:.1} steps/s  {left} left{memory}  {}  {stage}", self.steps_per_second, self.terms)
+        format!("{:.1}/s, {left} left  {stage}  {}{memory}", self.steps_per_second, self.terms)
     }
 
     /// The whole line where there is no terminal.
@@ -70,7 +71,7 @@ impl Line<'_> {
 
 /// A bar of a segment, added below the others.
 pub(crate) fn bar(bars: &MultiProgress, owner: &str, from: u64, to: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{prefix:<32} {bar:20} {pos:>7}/{len} {wide_msg}").expect("a fixed template");
+    let style = ProgressStyle::with_template("{prefix:<24} {bar:12} {pos:>5}/{len} {wide_msg}").expect("a fixed template");
     let bar = bars.add(ProgressBar::new(to).with_style(style).with_position(from));
     bar.set_prefix(owner.to_owned());
     bar

@@ -1,27 +1,41 @@
-//! `runner show`: one run, or one leaf with its curve.
+//! `runner show`: one run, one leaf with its curve, or a curriculum; and drawings of what they set over the steps.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::compare::joined_rows;
 use super::context::{Context, grouped};
+use super::draw::{self, Drawing};
 use super::follow::follow;
 use super::signals::Stop;
-use super::{Fault, print, print_json};
+use super::{Fault, print, print_json, terminal};
+use crate::lineage::Leaf;
 use crate::record::{Evaluation, MetricsRow, RunRecord};
-use crate::report::Table;
+use crate::report::{Look, Style, Table};
+use crate::store::Inventory;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// An experiment, or a leaf of it: `experiment/branch#seed`
+    /// An experiment, a leaf of it, `experiment/branch#seed`, or a curriculum, by its name or file
     what: String,
-    /// Everything as JSON
+    /// Draw weights and difficulty over the steps
     #[arg(long)]
-    json: bool,
+    plot: bool,
+    /// The drawing as an SVG file
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Columns of the drawing [default: the terminal's, or 80]
+    #[arg(long, value_name = "N", requires = "plot")]
+    width: Option<usize>,
+    /// Last step drawn of a curriculum [default: its last stage is as long as the one before]
+    #[arg(long, value_name = "STEP")]
+    to: Option<u64>,
     /// Show what is being trained, also by another process, until the run is over
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["plot", "svg", "json"])]
     follow: bool,
+    /// Everything as JSON
+    #[arg(long, conflicts_with_all = ["plot", "svg"])]
+    json: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -45,6 +59,13 @@ struct ShownLeaf {
 
 pub(crate) fn main(directory: Option<&Path>, args: &Args) -> Result<(), Fault> {
     let context = Context::open(directory)?;
+    if args.plot || args.svg.is_some() {
+        let svg = args.svg.as_deref();
+        return draw::draw(&context, &Drawing { what: &args.what, plot: args.plot, svg, width: args.width, to: args.to });
+    }
+    if let Some(known) = draw::curriculum(&context, &args.what)? {
+        return if args.json { print_json(&known.curriculum) } else { print(&draw::stages(&known)) };
+    }
     let (ready, branch) = super::refer::experiment(&context, &args.what)?;
     if args.follow {
         let stop = Stop::listen()?;
@@ -56,41 +77,42 @@ pub(crate) fn main(directory: Option<&Path>, args: &Args) -> Result<(), Fault> {
         true => vec![super::refer::leaf(&ready, branch, &args.what)?],
         false => ready.resolved().leaves.iter().collect(),
     };
-    let mut shown =
-        Shown { experiment: ready.name.to_string(), record: context.store.run_record(&ready.name)?, leaves: vec![] };
-    for leaf in leaves {
-        let line = context.store.lineage(&inventory, &leaf.history)?;
-        let steps: Vec<u64> =
-            inventory.evaluations.iter().map(|found| found.step).filter(|&step| step <= leaf.history.end()).collect();
-        let mut sorted = steps.clone();
-        sorted.sort_unstable();
-        sorted.dedup();
-        let ids = leaf.history.ids(sorted);
-        let mut evaluations: Vec<Evaluation> =
-            inventory.evaluations.iter().filter(|found| ids.contains(&found.id)).cloned().collect();
-        evaluations.sort_by(|a, b| (a.step, &a.set).cmp(&(b.step, &b.set)));
-        shown.leaves.push(ShownLeaf {
-            leaf: leaf.key.to_string(),
-            fork: leaf.fork.as_ref().map(|fork| fork.step),
-            reached: line.last().map_or(leaf.history.start(), |found| found.manifest.step),
-            end: leaf.history.end(),
-            checkpoints: line.iter().map(|found| context.store.shown(&found.path)).collect(),
-            evaluations,
-            rows: if single { joined_rows(&context.store, &line)? } else { vec![] },
-        });
-    }
-    if args.json { print_json(&shown) } else { print(&render(&shown, single)) }
+    let shown = Shown {
+        experiment: ready.name.to_string(),
+        record: context.store.run_record(&ready.name)?,
+        leaves: leaves.into_iter().map(|leaf| shown(&context, &inventory, leaf, single)).collect::<Result<_, _>>()?,
+    };
+    if args.json { print_json(&shown) } else { print(&render(&shown, single, terminal::style())) }
 }
 
-fn render(shown: &Shown, single: bool) -> String {
-    let mut out = shown.experiment.clone();
+fn shown(context: &Context, inventory: &Inventory, leaf: &Leaf, with_rows: bool) -> Result<ShownLeaf, Fault> {
+    let line = context.store.lineage(inventory, &leaf.history)?;
+    let steps = inventory.evaluations.iter().map(|found| found.step).filter(|&step| step <= leaf.history.end());
+    let ids = leaf.history.ids(steps.collect::<std::collections::BTreeSet<u64>>());
+    let mut evaluations: Vec<Evaluation> =
+        inventory.evaluations.iter().filter(|found| ids.contains(&found.id)).cloned().collect();
+    evaluations.sort_by(|a, b| (a.step, &a.set).cmp(&(b.step, &b.set)));
+    let rows = line.iter().filter(|_| with_rows).map(|found| context.store.rows(found)).collect::<Result<Vec<_>, _>>()?;
+    Ok(ShownLeaf {
+        leaf: leaf.key.to_string(),
+        fork: leaf.fork.as_ref().map(|fork| fork.step),
+        reached: line.last().map_or(leaf.history.start(), |found| found.manifest.step),
+        end: leaf.history.end(),
+        checkpoints: line.iter().map(|found| context.store.shown(&found.path)).collect(),
+        evaluations,
+        rows: rows.concat(),
+    })
+}
+
+fn render(shown: &Shown, single: bool, style: Style) -> String {
+    let mut out = style.paint(Look::Heading, &shown.experiment);
     match &shown.record {
         None => out += ": not run yet\n",
         Some(record) => {
-            out += &format!(": {}\n", format!("{:?}", record.status).to_lowercase());
+            out += &format!(": {}\n", super::ls::status(Some(record.status)).painted(style));
             for attempt in &record.attempts {
                 let ended = attempt.ended.as_deref().unwrap_or("not ended, or killed");
-                let status = format!("{:?}", attempt.status).to_lowercase();
+                let status = super::ls::status(Some(attempt.status)).painted(style);
                 out += &format!(
                     "  {} to {ended}: {status}, {} steps, {}\n",
                     attempt.started,
@@ -107,15 +129,15 @@ fn render(shown: &Shown, single: bool) -> String {
         let counts = (leaf.checkpoints.len().to_string(), leaf.evaluations.len().to_string());
         table.row([leaf.leaf.clone(), fork, grouped(leaf.reached), grouped(leaf.end), counts.0, counts.1]);
     }
-    out += &format!("\n{table}");
+    out += &format!("\n{}", table.shown(style));
     if let (true, Some(leaf)) = (single, shown.leaves.first()) {
-        out += &curve(leaf);
+        out += &curve(leaf, style);
     }
     out
 }
 
 /// About twenty rows of the curve, and every evaluation.
-fn curve(leaf: &ShownLeaf) -> String {
+fn curve(leaf: &ShownLeaf, style: Style) -> String {
     let mut table = Table::new(["step", "total", "terms", "weights", "rate", "gradient"]);
     let every = leaf.rows.len().div_ceil(20).max(1);
     for row in leaf.rows.iter().step_by(every) {
@@ -130,7 +152,7 @@ fn curve(leaf: &ShownLeaf) -> String {
             format!("{:.3}", row.gradient_norm),
         ]);
     }
-    let mut out = format!("\n{table}");
+    let mut out = format!("\n{}", table.shown(style));
     let mut scores = Table::new(["step", "set", "token accuracy", "peptides", "cross-entropy"]);
     for found in &leaf.evaluations {
         let all = &found.scores.summary.all;
@@ -144,7 +166,7 @@ fn curve(leaf: &ShownLeaf) -> String {
         ]);
     }
     if !scores.is_empty() {
-        out += &format!("\n{scores}");
+        out += &format!("\n{}", scores.shown(style));
     }
     out
 }

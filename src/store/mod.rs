@@ -3,6 +3,7 @@
 //! A checkpoint is a folder that appears by one rename, after every file in it has reached the disk. It is read only
 //! through its manifest, whose sizes and digests must agree. Nothing complete ever changes.
 
+mod board;
 mod checkpoint;
 mod disk;
 mod evaluations;
@@ -20,6 +21,7 @@ mod trash;
 
 pub use self::safetensors::{decode, encode, tensors_digest};
 pub use self::seal::sealed;
+pub use board::{Growing, Kept};
 pub use checkpoint::{Commit, Committed, Segment, state_digest};
 pub use disk::{Disk, FailingDisk, Locked, LocklessDisk, RealDisk};
 pub use inventory::{Found, Inventory};
