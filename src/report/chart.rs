@@ -187,7 +187,7 @@ fn difficulty(difficulty: &Difficulty) -> Values {
 fn difficulty_tracks(values: &[(u64, Values)]) -> Vec<Track> {
     let track = |(index, (name, unit)): (usize, &(&str, &'static str))| Track {
         name: (*name).to_owned(),
-        unit: *unit,
+        unit,
         pieces: values.iter().map(|(from, values)| (*from, values[index].map(Piece::Constant))).collect(),
     };
     DIFFICULTY.iter().enumerate().map(track).collect()

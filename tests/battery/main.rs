@@ -13,6 +13,7 @@ mod form;
 mod fuzz;
 mod huge;
 mod kills;
+mod laptop;
 mod leaves;
 mod machine;
 mod names;
@@ -30,7 +31,7 @@ use form::{Form, Row, Skip, attempt, hear_panics};
 type Run = fn(&Form) -> Result<Row, Skip>;
 
 /// Name, how, and what runs it.
-static ROWS: [(&str, &str, Run); 11] = [
+static ROWS: [(&str, &str, Run); 12] = [
     ("kills", "kill -9 of the program at random times, started again until it is done", kills::run),
     ("writes", "each change of the disk fails once", writes::run),
     ("syscalls", "killed, no space, I/O error at each system call", syscalls::run),
@@ -41,6 +42,7 @@ static ROWS: [(&str, &str, Run); 11] = [
     ("names", "names that escape, links that lead outside", names::run),
     ("clock", "clock set back, jumping, running fast", clock::run),
     ("huge", "huge, endless and special files, long lineages", huge::run),
+    ("reproduce", "a planted unit in the last place is found at its step and tensor", laptop::run),
     ("power", "power lost at random times (snapshots of the device)", power::run),
 ];
 
