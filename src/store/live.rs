@@ -59,7 +59,13 @@ impl Store {
         for left in entries.map(|entry| entry.path()) {
             let name = left.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
             let Some((from, owner)) = name.strip_prefix(LIVE).and_then(|rest| rest.split_once('-')) else { continue };
-            if owner == held || self.lock(owner)?.is_some_and(|lock| lock.is_real()) {
+            if owner != held {
+                let Some(_lock) = self.lock(owner)?.filter(Lock::is_real) else { continue };
+                // Its owner may have ended, and tidied up, since the folder was listed.
+                if left.exists() {
+                    self.lose(leaf, &left, from)?;
+                }
+            } else {
                 self.lose(leaf, &left, from)?;
             }
         }
