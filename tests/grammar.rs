@@ -11,9 +11,9 @@ use ron::Error;
 use runner::lineage::Resolved;
 use runner::load::Project;
 use runner::spec::{
-    Branch, Change, Curriculum, CurriculumChoice, Experiment, Findings, Imported, Library, Mgf, MgfSet, Model, Optimizer,
-    Parent, Part, Place, Rate, Recorded, RecordedEnd, Scratch, Source, Stage, StageData, Supervision, Training, Validation,
-    ValidationData, options, parse,
+    Branch, Change, Curriculum, CurriculumChoice, Decide, Experiment, Findings, Imported, Library, Mgf, MgfSet, Model,
+    Optimizer, Parent, Part, Place, Rate, Recorded, RecordedEnd, Scratch, Source, Stage, StageData, Supervision, Training,
+    Validation, ValidationData, options, parse,
 };
 use runner::task::loss::Loss;
 use runner::task::model::Recursive;
@@ -71,6 +71,7 @@ fn all_fields() -> Vec<Fields> {
     let sizes = ["hidden", "heads", "encoder_layers", "decoder_layers", "supervision_steps", "latent_steps", "peaks", "length"];
     vec![
         fields::<Experiment>("Experiment", "", &[("parent", "Checkpoint(\"a@5\")"), ("max_step", "9")]),
+        fields::<Decide>("Decide", "", &[("metric", "\"easy/token_accuracy\""), ("at_least", "0.01")]),
         fields::<Scratch>("Scratch", "", &root),
         fields::<Imported>("Imported", "", &imported),
         fields::<Branch>("Branch", "", &[("name", "\"a\""), ("curriculum", "Inherit")]),
@@ -313,6 +314,54 @@ fn defaults_in_words_hold() {
     for (field, cells) in &tables["Change"].rows {
         assert!(cells[3].starts_with("the parent's") || field == "scale", "{field}: {}", cells[3]);
     }
+}
+
+/// What is wrong with an experiment beside a sound root: the marked text, the message and the help of each problem.
+fn problems(text: &str) -> Vec<(String, String, String)> {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("experiments")).unwrap();
+    fs::write(folder.path().join("experiments/a.ron"), small_root(TRAINING, "")).unwrap();
+    fs::write(folder.path().join("experiments/fork.ron"), text).unwrap();
+    let problems = match (Project { root: folder.path().into() }).load(Path::new("fork")) {
+        Ok((mut loaded, name)) => {
+            loaded.resolve(&[name]);
+            loaded.problems
+        }
+        Err(loaded) => loaded.problems,
+    };
+    let marked = |span: std::ops::Range<usize>| text.get(span).unwrap_or_default().to_owned();
+    problems.into_iter().map(|found| (marked(found.span), found.message, found.help.unwrap_or_default())).collect()
+}
+
+#[test]
+fn rules_of_decisions_are_checked_where_they_stand() {
+    let fork =
+        |branches: &str, decide: &str| format!("(parent: Checkpoint(\"a/b@5\"), max_step: 20, {branches}, decide: {decide})");
+    let two = "branches: [(name: \"x\", curriculum: Inherit, change: (dropout: 0.5)), (name: \"y\", curriculum: Inherit)]";
+    let rule = |metric: &str, least: &str| format!("(metric: \"{metric}\", at_least: {least})");
+    let sound = problems(&fork(two, &rule("last/peptide_precision", "0.01")));
+    assert!(sound.is_empty(), "{sound:#?}");
+    let only = |text: String| {
+        let found = problems(&text);
+        assert_eq!(found.len(), 1, "{found:#?}");
+        found.into_iter().next().unwrap()
+    };
+    let (marked, message, help) = only(fork(two, &rule("last/peptide_accuracy", "0.01")));
+    assert_eq!((marked.as_str(), message.as_str()), ("\"last/peptide_accuracy\"", "`peptide_accuracy` is no metric"));
+    assert!(help.starts_with("did you mean `"), "{help}");
+    let (marked, message, help) = only(fork(two, &rule("lost/token_accuracy", "0.01")));
+    assert_eq!(
+        (marked.as_str(), message.as_str()),
+        ("\"lost/token_accuracy\"", "`lost/token_accuracy` names no validation set")
+    );
+    assert!(help.contains("`first`, `last`"), "{help}");
+    for least in ["0.0", "-0.1", "1.5"] {
+        let (marked, message, _) = only(fork(two, &rule("last/token_accuracy", least)));
+        assert_eq!(marked, least, "{message}");
+        assert!(message.starts_with("`at_least` is "), "{message}");
+    }
+    let (_, message, _) = only(fork("curriculum: Inherit", &rule("last/token_accuracy", "0.01")));
+    assert_eq!(message, "`decide` stands where there is one branch");
 }
 
 /// The RON blocks of the document with what their first line says they are.

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use super::context::{Context, Ready};
-use super::diagnostics::counted;
+use super::terminal::style;
 use super::{Fault, print, print_json};
 use crate::lineage::Leaf;
 use crate::plan::{Material, PreparedSet};
-use crate::record::{Evaluation, MetricsRow, Weights};
-use crate::report::{BranchScores, Comparison, LeafRecords, SetFacts, Spread, Table};
+use crate::record::{Evaluation, MetricsRow};
+use crate::report::{Asked, Comparison, LeafRecords, SetFacts, Settled, rule_change, ruling};
+use crate::spec::{Branch, CurriculumChoice, Decide, Experiment, Name, parse};
 use crate::store::{Found, Inventory, Store, StoreError};
 use crate::task::baseline::Baseline;
 use crate::task::sampler::{Drawer, Sampler};
@@ -21,12 +22,29 @@ pub(crate) struct Args {
     /// The whole comparison as JSON
     #[arg(long)]
     json: bool,
+    /// Every number of it as CSV
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
 }
 
 pub(crate) fn main(directory: Option<&Path>, args: &Args) -> Result<(), Fault> {
     let context = Context::open(directory)?;
     let ready = context.ready(&args.experiment)?;
-    show(&context, &ready, args.json)
+    let comparison = comparison(&context, &ready)?;
+    match (args.json, args.csv) {
+        (true, _) => print_json(&comparison)?,
+        (_, true) => print(&crate::report::csv(&comparison))?,
+        _ => print(&written(&comparison, &ready))?,
+    }
+    inconclusive(&comparison)
+}
+
+/// Whether a rule was to decide and cannot yet.
+fn inconclusive(comparison: &Comparison) -> Result<(), Fault> {
+    match (comparison.conclusion.settled, &comparison.conclusion.rule) {
+        (Settled::Inconclusive, Some(rule)) => Err(Fault::Inconclusive(format!("the rule `{rule}` cannot decide yet"))),
+        _ => Ok(()),
+    }
 }
 
 /// Prints the comparison.
@@ -38,19 +56,68 @@ pub(crate) fn show(context: &Context, ready: &Ready, json: bool) -> Result<(), F
 }
 
 pub(crate) fn text(context: &Context, ready: &Ready) -> Result<String, Fault> {
-    Ok(render(&comparison(context, ready)?, ready.resolved().question.as_deref()))
+    Ok(written(&comparison(context, ready)?, ready))
 }
 
-fn comparison(context: &Context, ready: &Ready) -> Result<Comparison, Fault> {
-    let inventory = context.store.inventory();
-    let material = context.material(ready)?;
+fn written(comparison: &Comparison, ready: &Ready) -> String {
+    crate::report::text(comparison, ready.resolved().question.as_deref(), style())
+}
+
+/// Everything that is known of an experiment's leaves, and the comparison made of it.
+pub(crate) struct Gathered<'a> {
+    pub comparison: Comparison,
+    /// In the order of the file.
+    pub leaves: Vec<LeafRecords<'a>>,
+    pub sets: Vec<SetFacts>,
+}
+
+/// The comparison of an experiment's leaves.
+pub(crate) fn comparison(context: &Context, ready: &Ready) -> Result<Comparison, Fault> {
+    let inventory = context.inventory();
+    Ok(gather(context, ready, &inventory)?.comparison)
+}
+
+/// Reads all that is recorded of an experiment's leaves and compares them.
+pub(crate) fn gather<'a>(context: &Context, ready: &'a Ready, inventory: &'a Inventory) -> Result<Gathered<'a>, Fault> {
+    let (material, _) = context.read_material(ready)?;
     let resolved = ready.resolved();
     let prepared = material.sets.get(&ready.name).map_or(&[][..], Vec::as_slice);
     let sampler = resolved.leaves.first().and_then(|leaf| material.samplers.get(&Material::root_id(&leaf.history)));
     let sets: Vec<SetFacts> = prepared.iter().filter_map(|set| Some(set_facts(set, sampler?))).collect();
     let leaves: Vec<LeafRecords<'_>> =
-        resolved.leaves.iter().map(|leaf| records(context, &inventory, leaf)).collect::<Result<_, _>>()?;
-    Ok(crate::report::compare(ready.name.as_str(), resolved.reference.as_str(), &leaves, &sets))
+        resolved.leaves.iter().map(|leaf| records(context, inventory, ready, leaf)).collect::<Result<_, _>>()?;
+    let frozen = frozen_rule(context, &ready.name);
+    let now = resolved.decide.as_ref();
+    let asked = Asked {
+        experiment: ready.name.as_str(),
+        reference: resolved.reference.as_str(),
+        rule: ruling(frozen.as_ref().map(Option::as_ref), now),
+        rule_change: frozen.as_ref().and_then(|frozen| rule_change(frozen.as_ref(), now)),
+    };
+    Ok(Gathered { comparison: crate::report::compare(&asked, &leaves, &sets), leaves, sets })
+}
+
+/// The rule that stood when training began, from the saved file; nothing where training has not begun.
+pub(crate) fn frozen_rule(context: &Context, name: &Name) -> Option<Option<Decide>> {
+    let saved: Experiment = parse(&context.store.saved_text(name)?).ok()?;
+    Some(saved.decide)
+}
+
+/// What a branch follows, as people call it.
+fn curriculum(ready: &Ready, leaf: &Leaf) -> String {
+    let experiment = &ready.loaded.library.experiments[&ready.name].value;
+    let branches = experiment.all_branches();
+    let Some(Branch { curriculum, change, .. }) = branches.iter().find(|branch| branch.name == leaf.key.branch) else {
+        return String::new();
+    };
+    let (times, by) = experiment.clock.unwrap_or((1, 1));
+    let followed = match curriculum {
+        CurriculumChoice::File(name) => format!("`{name}`"),
+        CurriculumChoice::Inherit => "of its parent".into(),
+        CurriculumChoice::Moved { of, loss, to } => format!("`{of}` with {loss} from {}", to.saturating_mul(times) / by.max(1)),
+        CurriculumChoice::Inline(_) => "of its own".into(),
+    };
+    if change.is_some() { format!("{followed} and a change") } else { followed }
 }
 
 /// What can be had on a set without looking at a spectrum.
@@ -74,7 +141,7 @@ fn set_facts(set: &PreparedSet, sampler: &Sampler) -> SetFacts {
 }
 
 /// Everything recorded along a leaf's lineage.
-fn records<'a>(context: &Context, inventory: &'a Inventory, leaf: &'a Leaf) -> Result<LeafRecords<'a>, Fault> {
+fn records<'a>(context: &Context, inventory: &'a Inventory, ready: &Ready, leaf: &'a Leaf) -> Result<LeafRecords<'a>, Fault> {
     let line = context.store.lineage(inventory, &leaf.history)?;
     let own = leaf.own_from();
     let evaluations: Vec<&Evaluation> = {
@@ -88,6 +155,7 @@ fn records<'a>(context: &Context, inventory: &'a Inventory, leaf: &'a Leaf) -> R
     let stage_starts = leaf.stages.iter().map(|stage| stage.from).filter(|from| (own + 1..leaf.history.end()).contains(from));
     Ok(LeafRecords {
         key: leaf.key.clone(),
+        curriculum: curriculum(ready, leaf),
         history: &leaf.history,
         own_from: own,
         stage_starts: stage_starts.collect(),
@@ -99,118 +167,6 @@ fn records<'a>(context: &Context, inventory: &'a Inventory, leaf: &'a Leaf) -> R
 
 /// Rows of metrics joined along a lineage: no gaps, no repeats, whatever cuts there were.
 pub(crate) fn joined_rows(store: &Store, line: &[&Found]) -> Result<Vec<MetricsRow>, StoreError> {
-    let mut rows = Vec::new();
-    for found in line {
-        let bytes = store.metrics(found)?;
-        let lines = bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
-        for line in lines {
-            let row = serde_json::from_slice(line).map_err(|error| StoreError::Damaged {
-                path: store.shown(&found.path.join("metrics.jsonl")),
-                what: error.to_string(),
-            })?;
-            rows.push(row);
-        }
-    }
-    Ok(rows)
-}
-
-fn render(comparison: &Comparison, question: Option<&str>) -> String {
-    let mut out = format!("\n{}", comparison.experiment);
-    if let Some(question) = question {
-        out += &format!(": {question}");
-    }
-    out.push('\n');
-    let step = comparison.step.map_or("no common step".to_owned(), |step| format!("step {step}"));
-    let seeds = counted(comparison.seeds, if comparison.seeds == 1 { "replicate" } else { "seed" });
-    out += &format!("at {step}, {seeds}; mean ± deviation over the seeds\n");
-    for set in &comparison.sets {
-        let weights = match set.weights {
-            Weights::Raw => "raw weights",
-            Weights::Averaged => "averaged weights",
-        };
-        let commonest = set.commonest_residue * 100.0;
-        out += &format!("\n{} ({} spectra, {weights})\n", set.set, set.spectra);
-        out += &format!("  without looking: {commonest:.1} % of the tokens by always answering the commonest residue");
-        if let Some(frequency) = set.frequency_cross_entropy {
-            out += &format!(", cross-entropy {frequency:.3} by the frequencies of residues and lengths in training");
-        }
-        out.push('\n');
-        let against = format!("tokens vs {}", comparison.reference);
-        let mut table =
-            Table::new(["branch", "token accuracy", "peptides", "within 20 ppm", "median ppm", "cross-entropy", &against]);
-        set.branches.iter().for_each(|branch| table.row(score_row(branch, &comparison.reference)));
-        out += &indented(&table);
-        out += &indented(&by_length(&set.branches));
-    }
-    if comparison.jumps.iter().any(|jump| jump.total.is_finite()) {
-        out += "\njump of the loss at each stage edge (mean of the logged steps after it minus before it)\n";
-        let mut table = Table::new(["branch", "step", "weighted sum", "raw terms", "switched", "logged steps"]);
-        for jump in &comparison.jumps {
-            let terms = jump.terms.iter().map(|(loss, value)| format!("{loss} {value:+.4}")).collect::<Vec<_>>().join(", ");
-            let switched = jump.switched.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            table.row([
-                jump.branch.clone(),
-                jump.step.to_string(),
-                format!("{:+.4}", jump.total),
-                terms,
-                switched,
-                format!("{} each side", jump.window),
-            ]);
-        }
-        out += &indented(&table);
-    }
-    if !comparison.settings_that_differ.is_empty() {
-        out += &format!("\nthe branches differ in: {}\n", comparison.settings_that_differ.join(", "));
-    }
-    comparison.remarks.iter().for_each(|remark| out += &format!("note: {remark}\n"));
-    out
-}
-
-fn score_row(branch: &BranchScores, reference: &str) -> Vec<String> {
-    let metric = |name: &str| branch.metrics.get(name);
-    let share = |name: &str| metric(name).map_or("-".to_owned(), |spread| percent(spread, false));
-    let number = |name: &str| metric(name).map_or("-".to_owned(), plain);
-    let difference = match &branch.difference {
-        Some(difference) => percent(difference, true),
-        None if branch.branch == reference => "reference".into(),
-        None => "not paired".into(),
-    };
-    vec![
-        branch.branch.clone(),
-        share("token_accuracy"),
-        share("peptide_precision"),
-        share("within_20_ppm"),
-        number("mass_error_ppm"),
-        number("cross_entropy"),
-        difference,
-    ]
-}
-
-fn percent(spread: &Spread, signed: bool) -> String {
-    let mean = if signed { format!("{:+.1}", spread.mean * 100.0) } else { format!("{:.1}", spread.mean * 100.0) };
-    spread.deviation.map_or(format!("{mean} %"), |deviation| format!("{mean} ± {:.1} %", deviation * 100.0))
-}
-
-fn plain(spread: &Spread) -> String {
-    let precision = if spread.mean.abs() >= 100.0 { 0 } else { 3 };
-    let mean = format!("{:.precision$}", spread.mean);
-    spread.deviation.map_or(mean.clone(), |deviation| format!("{mean} ± {deviation:.precision$}"))
-}
-
-fn by_length(branches: &[BranchScores]) -> Table {
-    let mut names: Vec<&String> = branches.iter().flat_map(|branch| branch.by_length.keys()).collect();
-    names.sort_by_key(|name| name.split(['-', '+']).next().and_then(|start| start.parse::<u32>().ok()));
-    names.dedup();
-    let heading = ["token accuracy by length".to_owned()].into_iter().chain(names.iter().map(|name| (*name).clone()));
-    let mut table = Table::new(heading);
-    for branch in branches {
-        let cell =
-            |name: &&String| branch.by_length.get(*name).map_or("-".to_owned(), |value| format!("{:.1} %", value * 100.0));
-        table.row([branch.branch.clone()].into_iter().chain(names.iter().map(cell)));
-    }
-    table
-}
-
-fn indented(table: &Table) -> String {
-    table.to_string().lines().map(|line| format!("  {line}\n")).collect()
+    let rows: Vec<Vec<MetricsRow>> = line.iter().map(|found| store.rows(found)).collect::<Result<_, _>>()?;
+    Ok(rows.concat())
 }

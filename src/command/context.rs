@@ -10,7 +10,7 @@ use super::note;
 use super::versions::take_recorded;
 use crate::history::Versions;
 use crate::lineage::{LeafKey, Resolution, Resolved};
-use crate::load::{Loaded, Project, material};
+use crate::load::{Loaded, Project, Reading, material};
 use crate::plan::{Existing, Material, Plan};
 pub(crate) use crate::report::grouped;
 use crate::spec::{Experiment, Name};
@@ -58,8 +58,7 @@ impl Context {
 
     /// Sources and validation sets; spectra of files that cannot be used are said.
     pub fn material(&self, ready: &Ready) -> Result<Material, Fault> {
-        let (material, readings) =
-            material(&self.project.root, &ready.experiments(), &ready.resolution).map_err(Fault::World)?;
+        let (material, readings) = self.read_material(ready)?;
         for reading in readings {
             let reasons: Vec<String> =
                 reading.unusable.reasons.iter().map(|(reason, counted)| format!("{} {reason}", counted.spectra)).collect();
@@ -67,6 +66,11 @@ impl Context {
             note(&format!("{}: {} usable spectra{unusable}", reading.file, reading.usable));
         }
         Ok(material)
+    }
+
+    /// The same, and what was read for it, without a word.
+    pub fn read_material(&self, ready: &Ready) -> Result<(Material, Vec<Reading>), Fault> {
+        material(&self.project.root, &ready.experiments(), &ready.resolution).map_err(Fault::World)
     }
 
     /// What exists under `runs/`; what cannot be read is said.

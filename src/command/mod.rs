@@ -13,6 +13,7 @@ mod follow;
 mod gc;
 mod inspect;
 mod judged;
+mod lineage_page;
 mod ls;
 mod new;
 mod pin;
@@ -22,6 +23,7 @@ mod provenance;
 mod recorded;
 mod refer;
 mod rehearse;
+mod report;
 pub mod reproduce;
 mod rm;
 pub mod run;
@@ -69,6 +71,8 @@ enum Verb {
     Reproduce(reproduce::Args),
     /// Compare the leaves of an experiment
     Compare(compare::Args),
+    /// Write a run's page, its comparison as JSON and CSV, and figures for papers
+    Report(report::Args),
     /// List the runs
     Ls(ls::Args),
     /// Draw the lineage of all runs
@@ -106,6 +110,8 @@ pub(crate) enum Fault {
     Arguments(String),
     /// Not reproduced, or not verified: exit 3.
     Unproved(String),
+    /// Compared, and the rule cannot decide yet: exit 4.
+    Inconclusive(String),
     /// Stopped by a signal; running the same command goes on: exit 75.
     Interrupted,
 }
@@ -115,7 +121,9 @@ impl Fault {
     fn into_text(self) -> String {
         match self {
             Fault::Files(diagnostics) => diagnostics.to_string(),
-            Fault::World(message) | Fault::Arguments(message) | Fault::Unproved(message) => message,
+            Fault::World(message) | Fault::Arguments(message) | Fault::Unproved(message) | Fault::Inconclusive(message) => {
+                message
+            }
             Fault::Interrupted => "interrupted".into(),
         }
     }
@@ -139,6 +147,7 @@ pub fn main() -> ExitCode {
         Verb::Verify(args) => verify::main(directory, &args),
         Verb::Reproduce(args) => reproduce::main(directory, &args),
         Verb::Compare(args) => compare::main(directory, &args),
+        Verb::Report(args) => report::main(directory, &args),
         Verb::Ls(args) => ls::main(directory, &args),
         Verb::Tree(args) => tree::main(directory, &args),
         Verb::Show(args) => show::main(directory, &args),
@@ -154,15 +163,16 @@ pub fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(fault) => report(&fault),
+        Err(fault) => exit(&fault),
     }
 }
 
-fn report(fault: &Fault) -> ExitCode {
+fn exit(fault: &Fault) -> ExitCode {
     let (code, text) = match fault {
         Fault::World(message) => (1, format!("error: {message}")),
         Fault::Arguments(message) => (2, format!("error: {message}")),
         Fault::Unproved(message) => (3, message.clone()),
+        Fault::Inconclusive(message) => (4, format!("inconclusive: {message}")),
         Fault::Files(diagnostics) => (2, diagnostics.to_string()),
         Fault::Interrupted => (75, "interrupted; everything so far is saved, the same command goes on".into()),
     };

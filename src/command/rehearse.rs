@@ -79,6 +79,9 @@ pub(crate) fn main(directory: Option<&Path>, args: &Args) -> Result<(), Fault> {
     let took = begun.elapsed();
     if !args.json || outcome.interrupted || !outcome.failures.is_empty() {
         finish(&small_context, &small_ready, &outcome, took, false)?;
+        super::report::write(&small_context, &small_ready)?;
+        let folder = small_context.store.run_folder(&small_ready.name);
+        note(&format!("its report is `{}`", small_context.store.shown(&folder.join("report.html"))));
     }
     let estimate = estimate(&context, &ready, executor, args.samples)?;
     match args.json {

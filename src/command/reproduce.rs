@@ -201,7 +201,7 @@ fn compare_evaluations(recorded: &Side, repeated: &Side, ready: &Ready, evidence
         };
         let Some(other) = repeated.inventory.evaluations.iter().find(same) else { continue };
         evidence.evaluations += 1;
-        if other.scores == known.scores && other.tensors == known.tensors {
+        if other.scores.agrees(&known.scores) && other.tensors == known.tensors {
             continue;
         }
         let name = format!("{} at step {} ({})", known.set, known.step, known.id.short());

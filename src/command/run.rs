@@ -12,6 +12,7 @@ use super::diagnostics::counted;
 use super::edits::refuse_edits;
 use super::progress::{Progress, Stages, brief};
 use super::provenance::provenance;
+use super::report;
 use super::saved::saved_text;
 use super::signals::Stop;
 use super::versions::refuse_other_versions;
@@ -60,8 +61,33 @@ pub(crate) fn main(directory: Option<&Path>, args: &Args) -> Result<(), Fault> {
     let began = Instant::now();
     let progress = Progress::new(Stages::of(&ready));
     let work = Work { context: &context, ready: &ready, executor: &*executor, jobs, stop: &|| stop.asked(), events: &progress };
-    let outcome = work.carry_out()?;
-    finish(&context, &ready, &outcome, began.elapsed(), args.json)
+    let outcome = refreshing(&context, &ready, || work.carry_out())?;
+    let finished = finish(&context, &ready, &outcome, began.elapsed(), args.json);
+    if outcome.steps_trained > 0 && report::write(&context, &ready).is_ok() {
+        note(&format!("the report is `runs/{0}/report.html`", ready.name));
+    }
+    finished
+}
+
+/// How often the report is written anew while training goes on; longer where writing it takes its time.
+const REFRESH: Duration = Duration::from_secs(30);
+
+/// Works, and keeps the run's report up to date meanwhile. The report is a view: that it cannot be written stops nothing.
+fn refreshing<T>(context: &Context, ready: &Ready, work: impl FnOnce() -> T) -> T {
+    let (done, over) = std::sync::mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut pause = REFRESH;
+            while over.recv_timeout(pause) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                let begun = Instant::now();
+                let _ = report::write(context, ready);
+                pause = REFRESH.max(begun.elapsed() * 100);
+            }
+        });
+        let result = work();
+        drop(done);
+        result
+    })
 }
 
 #[cfg(feature = "train")]
@@ -223,7 +249,8 @@ impl Work<'_> {
     }
 
     fn save_text(&self, name: &Name, inventory: &Inventory) -> Result<(), Fault> {
-        let text = saved_text(name, &self.ready.loaded, &self.ready.resolution, inventory);
+        let frozen = compare::frozen_rule(self.context, name);
+        let text = saved_text(name, &self.ready.loaded, &self.ready.resolution, inventory, frozen);
         Ok(self.context.store.save_experiment(name, &text)?)
     }
 

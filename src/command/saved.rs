@@ -6,13 +6,20 @@ use crate::lineage::{Resolution, Resolved};
 use crate::load::Loaded;
 use crate::record::Manifest;
 use crate::spec::{
-    Curriculum, Experiment, Imported, Library, Name, Parent, Recorded, RecordedEnd, Scratch, Source, ValidationData, render_ron,
+    Curriculum, Decide, Experiment, Imported, Library, Name, Parent, Recorded, RecordedEnd, Scratch, Source, ValidationData,
+    render_ron,
 };
 use crate::store::Inventory;
 
 /// The text of an experiment with its ancestors, curricula and the digests of its data, every default written out, and what
-/// its run came to.
-pub(crate) fn saved_text(name: &Name, loaded: &Loaded, resolution: &Resolution, inventory: &Inventory) -> String {
+/// its run came to. `frozen` is the rule that stood when training began, which no edit replaces.
+pub(crate) fn saved_text(
+    name: &Name,
+    loaded: &Loaded,
+    resolution: &Resolution,
+    inventory: &Inventory,
+    frozen: Option<Option<Decide>>,
+) -> String {
     let mut ancestors: BTreeMap<Name, Experiment> = BTreeMap::new();
     let mut curricula: BTreeMap<Name, Curriculum> = BTreeMap::new();
     let mut next = Some(name);
@@ -26,6 +33,15 @@ pub(crate) fn saved_text(name: &Name, loaded: &Loaded, resolution: &Resolution, 
         next = resolved.parent.as_ref().filter(|parent| !ancestors.contains_key(*parent));
     }
     let mut experiment = ancestors.remove(name).expect("the experiment is its own first");
+    // A rule about a set, or branches, that are gone would make the saved file one that cannot be read.
+    let sets = resolution.experiments.get(name).map_or(&[][..], |resolved| &resolved.validation[..]);
+    let stands = |rule: &Option<Decide>| match rule {
+        Some(rule) => experiment.all_branches().len() > 1 && sets.iter().any(|set| set.name.as_str() == rule.parts().0),
+        None => true,
+    };
+    if let Some(rule) = frozen.filter(stands) {
+        experiment.decide = rule;
+    }
     let recorded = resolution.experiments.get(name).and_then(|resolved| recorded(resolved, inventory));
     experiment.library = Library { experiments: ancestors, curricula, recorded };
     render_ron(&experiment)

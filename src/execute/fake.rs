@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use super::executor::{Executor, Failure, Start, Stepped, Trainee};
 use crate::history::{At, History, Root};
-use crate::record::{Entry, Measured, Numerics, Scores, State, Tensor, Tensors, batch_digest, digest64, tensor_digest};
+use crate::record::{
+    Entry, Measured, Numerics, Outcome, Outcomes, Scores, State, Tensor, Tensors, batch_digest, digest64, tensor_digest,
+};
 use crate::task::metrics::{Answer, Counts};
 use crate::task::sampler::Sampler;
 use crate::task::spectrum::Spectrum;
@@ -97,6 +99,7 @@ impl Executor for Fake {
     ) -> Result<Option<Scores>, Failure> {
         let vocabulary = root.vocabulary();
         let mut counts = Counts::default();
+        let mut outcomes = Outcomes::default();
         for (index, spectrum) in spectra.iter().enumerate() {
             if stop() {
                 return Ok(None);
@@ -109,9 +112,9 @@ impl Executor for Fake {
                 neutral_mass: spectrum.neutral_mass(),
                 score: None,
             };
-            counts.add(&vocabulary, answer);
+            outcomes.0.push(Outcome::from(counts.add(&vocabulary, answer)));
         }
-        Ok(Some(Scores { cross_entropy: 1.0, summary: counts.summary() }))
+        Ok(Some(Scores { cross_entropy: 1.0, summary: counts.summary(), outcomes }))
     }
 }
 

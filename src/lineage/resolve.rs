@@ -158,6 +158,7 @@ impl File<'_> {
             reference,
             rhythm: self.rhythm(parent),
             best: self.best(parent, &validation, faults),
+            decide: self.decide(&validation, faults),
             validation,
             parent: parent.map(|parent| parent.name.clone()),
             curricula: branches.iter().filter_map(|branch| named_curriculum(&branch.curriculum).cloned()).collect(),

@@ -5,7 +5,7 @@ use std::fmt;
 use super::course::Course;
 use super::library::FileOrigin;
 use crate::history::History;
-use crate::spec::{Name, Training};
+use crate::spec::{Decide, Name, Training};
 use crate::task::difficulty::Difficulty;
 use crate::task::preprocess::Preprocessing;
 use crate::task::synthetic::Synthetic;
@@ -112,6 +112,8 @@ pub struct Resolved {
     pub rhythm: Rhythm,
     /// `set/metric` by which the best checkpoint is chosen.
     pub best: Option<(Name, String)>,
+    /// What decides between the branches.
+    pub decide: Option<Decide>,
     pub validation: Vec<Set>,
     /// Experiment that this one forks from.
     pub parent: Option<Name>,

@@ -4,7 +4,7 @@ use super::bases::Base;
 use super::course;
 use super::resolve::{Faults, File};
 use super::resolved::{Leaf, Resolved, Rhythm, Set, SetSource};
-use crate::spec::{self, Name, Place, ValidationData, closest};
+use crate::spec::{self, Decide, Name, Place, ValidationData, closest};
 use crate::task::model::Recursive;
 
 /// Rhythm of a root that names none.
@@ -57,13 +57,23 @@ impl File<'_> {
                 parent.and_then(|parent| parent.best.clone()).filter(|(set, _)| sets.iter().any(|known| known.name == *set));
             return inherited.or_else(|| sets.last().map(|set| (set.name.clone(), "token_accuracy".into())));
         };
-        let place = Place::root().field("best");
+        self.set_and_metric(&Place::root().field("best"), written, sets, faults)
+    }
+
+    pub fn decide(&self, sets: &[Set], faults: &mut Faults) -> Option<Decide> {
+        let written = self.experiment.decide.as_ref()?;
+        let place = Place::root().field("decide").field("metric");
+        self.set_and_metric(&place, &written.metric, sets, faults).map(|_| written.clone())
+    }
+
+    /// A `set/metric` of which both parts are known.
+    fn set_and_metric(&self, place: &Place, written: &str, sets: &[Set], faults: &mut Faults) -> Option<(Name, String)> {
         let names = sets.iter().map(|set| set.name.as_str()).collect::<Vec<_>>().join("`, `");
         let (set, metric) = written.split_once('/').unwrap_or((written, ""));
         let Some(set) = sets.iter().find(|known| known.name.as_str() == set) else {
             self.fault(
                 faults,
-                &place,
+                place,
                 format!("`{written}` names no validation set"),
                 format!("write `set/metric`; the sets are `{names}`"),
             );
@@ -74,7 +84,7 @@ impl File<'_> {
                 || format!("the metrics are `{}`", crate::task::metrics::NAMES.join("`, `")),
                 |near| format!("did you mean `{near}`?"),
             );
-            self.fault(faults, &place, format!("`{metric}` is no metric"), help);
+            self.fault(faults, place, format!("`{metric}` is no metric"), help);
             return None;
         }
         Some((set.name.clone(), metric.to_owned()))

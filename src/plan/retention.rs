@@ -393,7 +393,7 @@ mod tests {
                 set: "easy".into(),
                 set_digest: digest.into(),
                 evaluator: 1,
-                scores: Scores { cross_entropy: 1.0, summary },
+                scores: Scores { cross_entropy: 1.0, summary, outcomes: crate::record::Outcomes::default() },
             });
         }
 

@@ -9,7 +9,7 @@ mod pin;
 mod run;
 mod tensors;
 
-pub use evaluation::{Evaluation, Scores, Weights};
+pub use evaluation::{Evaluation, Outcome, Outcomes, Scores, Weights};
 pub use ledger::{Column, Entry, Ledger, Part, batch_digest, digest64, tensor_digest};
 pub use manifest::{FORMAT, FileDigest, Manifest, ParentDigest, TensorsManifest};
 pub use metrics::{Measured, MetricsRow};

@@ -278,7 +278,7 @@ mod tests {
             set: set.into(),
             set_digest: format!("digest of {set}"),
             evaluator: 1,
-            scores: crate::record::Scores { cross_entropy: 1.0, summary },
+            scores: crate::record::Scores { cross_entropy: 1.0, summary, outcomes: crate::record::Outcomes::default() },
         }
     }
 

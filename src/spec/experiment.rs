@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::curriculum::{Curriculum, StageData};
+use super::decide::Decide;
 use super::findings::{Findings, Place};
 use super::name::Name;
 use super::recorded::Recorded;
@@ -64,6 +65,9 @@ pub struct Experiment {
     /// `set/metric` by which the best checkpoint is chosen. Left out: the parent's, for a root token accuracy on the last set.
     #[serde(default)]
     pub best: Option<String>,
+    /// What decides between the branches. Frozen when training begins.
+    #[serde(default)]
+    pub decide: Option<Decide>,
     /// Fixed sets every leaf is evaluated on. Left out: the parent's.
     #[serde(default)]
     pub validation: Vec<Validation>,
@@ -241,6 +245,9 @@ impl Experiment {
         self.check_branches(at, findings);
         self.check_seeds(at, findings);
         self.check_steps(at, findings);
+        if let Some(decide) = &self.decide {
+            decide.check(self.all_branches().len(), &at.field("decide"), findings);
+        }
         for (index, set) in self.validation.iter().enumerate() {
             let place = at.field("validation").index(index);
             set.check(&place, findings);

@@ -5,6 +5,7 @@
 //! into lines and columns. Nothing here reads files or knows other files: that is `load`'s and `lineage`'s part.
 
 mod curriculum;
+mod decide;
 mod experiment;
 mod findings;
 mod name;
@@ -16,6 +17,7 @@ mod source;
 mod training;
 
 pub use curriculum::{Curriculum, Stage, StageData};
+pub use decide::Decide;
 pub use experiment::{
     Branch, Change, CurriculumChoice, Experiment, IMPLIED_BRANCH, Imported, Library, Parent, Scratch, Validation,
     ValidationData,

@@ -24,6 +24,16 @@ impl Store {
         self.run_folder(experiment).join(format!("{experiment}.ron"))
     }
 
+    /// The saved experiment's text, if there is one that can be read.
+    pub fn saved_text(&self, experiment: &Name) -> Option<String> {
+        String::from_utf8(self.read(&self.saved_experiment(experiment)).ok()?).ok()
+    }
+
+    /// Writes a file that is made from the records into a run's folder, whole or not at all.
+    pub fn save_in_run(&self, experiment: &Name, file: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        self.replace(&self.run_folder(experiment).join(file), bytes)
+    }
+
     /// Saves the experiment's text, complete in itself, if it is not there already.
     pub fn save_experiment(&self, experiment: &Name, text: &str) -> Result<(), StoreError> {
         let target = self.saved_experiment(experiment);

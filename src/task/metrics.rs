@@ -113,12 +113,14 @@ struct Judged {
 }
 
 impl Counts {
-    pub fn add(&mut self, vocabulary: &Vocabulary, answer: Answer<'_>) {
+    /// Adds an answer, and gives its right residues and whether the whole peptide is right.
+    pub fn add(&mut self, vocabulary: &Vocabulary, answer: Answer<'_>) -> (u64, bool) {
         let judged = judge(vocabulary, answer);
         let residues = answer.truth.iter().filter(|token| residue(vocabulary, **token).is_some()).count();
         let bucket = BUCKETS.iter().position(|(_, longest)| residues <= *longest).unwrap_or(BUCKETS.len() - 1);
         self.all.add(&judged);
         self.by_length[bucket].add(&judged);
+        (judged.matched, judged.full)
     }
 
     pub fn summary(&self) -> Summary {

@@ -28,8 +28,8 @@ pub use self::planted::Planted;
 
 use crate::execute::{Executor, Failure, Start, Trainee};
 use crate::history::Root;
-use crate::record::{Numerics, Scores, Tensors};
-use crate::task::metrics::{Answer, Counts, Summary};
+use crate::record::{Numerics, Outcome, Outcomes, Scores, Tensors};
+use crate::task::metrics::{Answer, Counts};
 use crate::task::sampler::Sampler;
 use crate::task::spectrum::Spectrum;
 
@@ -85,16 +85,15 @@ impl Executor for Burn {
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<Scores>, Failure> {
         let answers = self.answers(root, weights, spectra, stop)?;
-        let scores =
-            |answers: Answers| Scores { cross_entropy: answers.cross_entropy, summary: summarize(root, spectra, &answers) };
-        Ok(answers.map(scores))
+        Ok(answers.map(|answers| scores(root, spectra, &answers)))
     }
 }
 
 /// Scores answers against their spectra.
-fn summarize(root: &Root, spectra: &[Spectrum], answers: &Answers) -> Summary {
+fn scores(root: &Root, spectra: &[Spectrum], answers: &Answers) -> Scores {
     let vocabulary = root.vocabulary();
     let mut counts = Counts::default();
+    let mut outcomes = Outcomes::default();
     for (spectrum, decoded) in spectra.iter().zip(&answers.decoded) {
         let answer = Answer {
             predicted: &decoded.tokens,
@@ -102,7 +101,7 @@ fn summarize(root: &Root, spectra: &[Spectrum], answers: &Answers) -> Summary {
             neutral_mass: spectrum.neutral_mass(),
             score: Some(decoded.score),
         };
-        counts.add(&vocabulary, answer);
+        outcomes.0.push(Outcome::from(counts.add(&vocabulary, answer)));
     }
-    counts.summary()
+    Scores { cross_entropy: answers.cross_entropy, summary: counts.summary(), outcomes }
 }
