@@ -17,6 +17,7 @@ use crate::report::page::{
 use crate::report::{
     BranchScores, Comparison, Estimate, Judgement, Lasting, SetScores, Spread, judged_metrics, measure, t_quantile,
 };
+use crate::spec::Decide;
 use crate::task::loss::Loss;
 
 #[derive(Debug, clap::Args)]
@@ -78,7 +79,7 @@ fn page(ready: &Ready, gathered: &Gathered<'_>, lineage: Lineage, record: Option
         figures: figures(gathered, &lineage),
         outcomes: outcomes(comparison, &lineage),
         responses: responses(comparison, &branch),
-        lengths: comparison.sets.iter().filter_map(|set| lengths(set, &branch)).collect(),
+        lengths: comparison.sets.iter().filter_map(|set| lengths(gathered, set, &branch)).collect(),
         grids: [jumps(comparison, &branch), stability(comparison, &branch), milestones(comparison, &branch)]
             .into_iter()
             .filter(|grid| !grid.rows.is_empty())
@@ -165,7 +166,7 @@ fn figures(gathered: &Gathered<'_>, lineage: &Lineage) -> Vec<Figure> {
 /// The curves of every metric on every set.
 fn evaluated(gathered: &Gathered<'_>, lineage: &Lineage, detail: Detail, factor: &dyn Fn(usize) -> f64) -> Vec<Figure> {
     let mut figures = Vec::new();
-    let decides = gathered.comparison.conclusion.rule.as_ref().map(|rule| rule.parts());
+    let decides = gathered.comparison.conclusion.rule.as_ref().map(Decide::parts);
     for set in &gathered.sets {
         for metric in judged_metrics() {
             let curve = |leaf: &crate::report::LeafRecords<'_>| {
@@ -305,7 +306,7 @@ fn responses(comparison: &Comparison, branch: &dyn Fn(&str) -> usize) -> Vec<Res
     sweep.curves.iter().map(response).collect()
 }
 
-fn lengths(set: &SetScores, branch: &dyn Fn(&str) -> usize) -> Option<Lengths> {
+fn lengths(gathered: &Gathered<'_>, set: &SetScores, branch: &dyn Fn(&str) -> usize) -> Option<Lengths> {
     let mut names: Vec<&String> = set.branches.iter().flat_map(|scores| scores.by_length.keys()).collect();
     names.sort_by_key(|name| name.split(['-', '+']).next().and_then(|start| start.parse::<u32>().ok()));
     names.dedup();
@@ -319,9 +320,18 @@ fn lengths(set: &SetScores, branch: &dyn Fn(&str) -> usize) -> Option<Lengths> {
     (!names.is_empty()).then(|| Lengths {
         title: format!("token accuracy, {}", set.set),
         scale: Scale::Share,
-        buckets: names.iter().map(|name| ((*name).clone(), 0)).collect(),
+        buckets: names.iter().map(|name| ((*name).clone(), spectra(gathered, &set.set, name))).collect(),
         rows: set.branches.iter().map(row).collect(),
     })
+}
+
+/// How many spectra of a set have peptides of these lengths.
+fn spectra(gathered: &Gathered<'_>, set: &str, bucket: &str) -> u64 {
+    let digest = gathered.sets.iter().find(|known| known.name == set).map(|known| &known.digest);
+    let mut evaluations = gathered.leaves.iter().flat_map(|leaf| &leaf.evaluations);
+    let found = evaluations.find(|found| Some(&found.set_digest) == digest);
+    let mut buckets = found.into_iter().flat_map(|found| &found.scores.summary.by_length);
+    buckets.find(|known| known.residues == bucket).map_or(0, |known| known.figures.spectra)
 }
 
 fn columns(names: &[(&str, bool)]) -> Vec<Column> {

@@ -4,7 +4,7 @@ use super::*;
 /// lifts the cross-entropy from 2 to 3 until step 400.
 fn rows() -> Vec<MetricsRow> {
     let row = |step: u64| {
-        let ripple = if step % 20 == 0 { 0.01 } else { -0.01 };
+        let ripple = if step.is_multiple_of(20) { 0.01 } else { -0.01 };
         let entropy = if (200..400).contains(&step) { 3.0 } else { 2.0 } + ripple;
         let mut weights = BTreeMap::from([(Loss::CrossEntropy, 1.0)]);
         let mut terms = BTreeMap::from([(Loss::CrossEntropy, entropy)]);

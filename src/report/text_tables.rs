@@ -42,7 +42,7 @@ fn spread_text(metric: &str, spread: &Spread) -> String {
 
 /// Metrics of which differences are shown: two that everybody knows, and what the rule names on this set.
 pub fn main_metrics(comparison: &Comparison, set: &SetScores) -> Vec<String> {
-    let rule = comparison.conclusion.rule.as_ref().map(|rule| rule.parts());
+    let rule = comparison.conclusion.rule.as_ref().map(crate::spec::Decide::parts);
     let ruling = rule.filter(|(name, _)| *name == set.set).map(|(_, metric)| metric);
     let mut metrics: Vec<String> = Vec::new();
     for metric in ruling.into_iter().chain(["token_accuracy", "peptide_precision"]) {

@@ -218,3 +218,20 @@ fn a_run_without_a_ledger_is_still_compared_by_its_rows() {
     let (_, parting) = answer.first.clone().unwrap();
     assert!(!parting.exact && (17..=20).contains(&parting.step), "{answer}");
 }
+
+#[test]
+fn a_rule_that_cannot_decide_is_said_with_its_exit_code() {
+    let world = World::new();
+    let ruled = crate::world::LEAVES.replace("seeds:", "decide: (metric: \"easy/token_accuracy\", at_least: 0.01), seeds:");
+    world.write("experiments/leaves.ron", &ruled);
+    world.run("leaves", &Fake::default()).unwrap();
+    let compare = || {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_runner"));
+        command.arg("-C").arg(world.path()).args(["compare", "leaves"]).output().unwrap()
+    };
+    assert_eq!(compare().status.code(), Some(4), "two seeds are numbers and no verdict");
+    // The rule was frozen when training began; what is written now is printed and does not decide.
+    world.write("experiments/leaves.ron", &ruled.replace("0.01", "0.5"));
+    let text = String::from_utf8(compare().stdout).unwrap();
+    assert!(text.contains("rule: easy/token_accuracy, at least 0.01") && text.contains("when training began"), "{text}");
+}

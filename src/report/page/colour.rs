@@ -7,7 +7,7 @@ use super::lineage::Lineage;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ink {
     Paper,
-    Ink,
+    Text,
     Soft,
     Line,
     Tint,
@@ -52,7 +52,7 @@ impl Ink {
     fn name(self) -> &'static str {
         match self {
             Ink::Paper => "paper",
-            Ink::Ink => "ink",
+            Ink::Text => "ink",
             Ink::Soft => "soft",
             Ink::Line => "line",
             Ink::Tint => "tint",
@@ -155,7 +155,7 @@ mod tests {
             let light: std::collections::BTreeSet<&str> =
                 (0..branches).map(|branch| palette.light(Ink::Branch(branch))).collect();
             assert_eq!(light.len(), branches);
-            assert_eq!(palette.light(Ink::Branch(branches - 1)), palette.light(Ink::Ink));
+            assert_eq!(palette.light(Ink::Branch(branches - 1)), palette.light(Ink::Text));
         }
     }
 

@@ -29,7 +29,7 @@ pub(super) fn draw(svg: &mut Svg<'_>, frame: &Frame, lineage: &Lineage, mut labe
         svg.open(Some(label.branch));
         let (left, ink) = (frame.right, Ink::Branch(label.branch));
         svg.path([(left + 3.0, label.wish), (left + 10.0, at), (left + 15.0, at)], Stroke::of(ink, 1.5));
-        svg.text((left + 19.0, at + 4.0), Anchor::Start, Ink::Ink, 11.0, lineage.name(label.branch));
+        svg.text((left + 19.0, at + 4.0), Anchor::Start, Ink::Text, 11.0, lineage.name(label.branch));
         svg.close();
     }
 }

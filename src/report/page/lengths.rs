@@ -29,7 +29,7 @@ pub(super) fn draw(lineage: &Lineage, palette: &Palette, lengths: &Lengths) -> S
     frame.draw_base(&mut svg);
     for (index, (name, spectra)) in lengths.buckets.iter().enumerate() {
         let x = frame.x(index as f64 + 0.5);
-        svg.text((x, frame.bottom + 16.0), Anchor::Middle, Ink::Ink, 11.0, name);
+        svg.text((x, frame.bottom + 16.0), Anchor::Middle, Ink::Text, 11.0, name);
         svg.text((x, frame.bottom + 30.0), Anchor::Middle, Ink::Soft, 10.0, &format!("{} spectra", grouped(*spectra)));
     }
     for (index, row) in lengths.rows.iter().enumerate() {

@@ -58,7 +58,7 @@ fn frame(response: &Response) -> Frame {
 /// What the line at 0 and the band around it are.
 fn draw_baseline(svg: &mut Svg<'_>, frame: &Frame, response: &Response) {
     let (left, y) = (frame.right + 6.0, frame.y(0.0));
-    svg.text((left, y + 4.0), Anchor::Start, Ink::Ink, 11.0, &response.baseline);
+    svg.text((left, y + 4.0), Anchor::Start, Ink::Text, 11.0, &response.baseline);
     if response.null_band.is_some() {
         svg.text((left, y + 18.0), Anchor::Start, Ink::Soft, 10.0, "band: its differences");
         svg.text((left, y + 30.0), Anchor::Start, Ink::Soft, 10.0, "to itself, 95 %");

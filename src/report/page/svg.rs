@@ -126,7 +126,7 @@ impl<'a> Svg<'a> {
 
     /// A figure's title, and beside it what else is to be known.
     pub(super) fn title(&mut self, title: &str, more: &str) {
-        let (ink, soft) = (self.palette.light(Ink::Ink), self.palette.light(Ink::Soft));
+        let (ink, soft) = (self.palette.light(Ink::Text), self.palette.light(Ink::Soft));
         let (title, more) = (escape(title), escape(more));
         self.body += &format!(
             "<text x=\"0\" y=\"12\" class=\"t-ink\" fill=\"{ink}\" font-size=\"12\">\

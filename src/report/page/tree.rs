@@ -167,8 +167,8 @@ impl<'a> Layout<'a> {
                 let is_reference = self.lineage.branches.get(leaf.branch).is_some_and(|branch| branch.reference);
                 let at = (self.right + 10.0, y + 4.0);
                 match is_reference {
-                    true => svg.bold(at, Anchor::Start, Ink::Ink, 12.0, name),
-                    false => svg.text(at, Anchor::Start, Ink::Ink, 12.0, name),
+                    true => svg.bold(at, Anchor::Start, Ink::Text, 12.0, name),
+                    false => svg.text(at, Anchor::Start, Ink::Text, 12.0, name),
                 }
             }
             if let Some(seed) = leaf.seed {
