@@ -13,6 +13,9 @@ mod html;
 mod labels;
 mod lengths;
 mod lineage;
+mod made;
+mod made_figures;
+mod made_grids;
 mod mean;
 mod response;
 mod svg;
@@ -29,6 +32,7 @@ pub use downsample::thin;
 pub use figure::{Detail, Figure, Heading, Points, Series, Shape, Strand};
 pub use html::render;
 pub use lineage::{Branch, Leaf, Lineage, Node, Progress, Stage};
+pub use made::{Told, page};
 pub use mean::Mean;
 
 /// Everything a report shows. Branches and leaves are named by their place in [`Lineage`].
