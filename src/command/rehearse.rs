@@ -81,7 +81,7 @@ pub(crate) fn main(directory: Option<&Path>, args: &Args) -> Result<(), Fault> {
         finish(&small_context, &small_ready, &outcome, took, false)?;
         super::report::write(&small_context, &small_ready)?;
         let folder = small_context.store.run_folder(&small_ready.name);
-        note(&format!("its report is `{}`", small_context.store.shown(&folder.join("report.html"))));
+        note(&format!("its report is `{}`", context.store.shown(&folder.join("report.html"))));
     }
     let estimate = estimate(&context, &ready, executor, args.samples)?;
     match args.json {
@@ -160,7 +160,8 @@ fn estimate(context: &Context, ready: &Ready, executor: &dyn Executor, samples: 
         seconds_timed: seconds,
         seconds_per_step,
         seconds: seconds_per_step * steps as f64,
-        memory_bytes: fixed + per_sample * f64::from(last.micro_batch),
+        // Never less than this very process has had.
+        memory_bytes: (fixed + per_sample * f64::from(last.micro_batch)).max(peak_memory() as f64),
         disk_bytes: disk(&plan, values, model_of(ready)?.parameters().len(), executor.numerics().backend != "cuda"),
     })
 }
@@ -219,7 +220,7 @@ fn text(name: &Name, estimate: &Estimate) -> String {
     };
     let size = |bytes: f64| if bytes < 1e9 { format!("{:.0} MB", bytes / 1e6) } else { format!("{:.1} GB", bytes / 1e9) };
     format!(
-        "\nthe real `{name}` from here on: {} updates of {:.3} s, {time} one after the other; about {} of memory for the network and {} of disk\n\
+        "\nthe real `{name}` from here on: {} updates of {:.3} s, {time} one after the other; about {} of memory and {} of disk\n\
          (from one micro-batch of {} samples that took {:.3} s; evaluations and saving come on top, a few per cent)\n",
         grouped(estimate.steps),
         estimate.seconds_per_step,
