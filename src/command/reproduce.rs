@@ -44,6 +44,7 @@ const WITHIN: f64 = 0.01;
 
 pub(crate) fn main(directory: Option<&Path>, args: &Args) -> Result<(), Fault> {
     let context = Context::open(directory)?;
+    Source::find(&context, &args.run)?;
     let executor = open(&args.device)?;
     let stop = Stop::listen()?;
     let progress = Progress::new(Stages::default());

@@ -225,13 +225,14 @@ fn check<'a>(side: &Side, found: &'a Found, answer: &mut Verification) -> Option
     answer.checkpoints += 1;
     let history = side.store.history(found).map_err(&mut note).ok();
     let rows = side.rows(&[found]).map_err(&mut note).ok();
-    let ledger = side.store.ledger(found).map_err(&mut note).ok().flatten();
+    let ledger = side.store.ledger(found).map_err(&mut note);
+    answer.without_ledger += usize::from(matches!(ledger, Ok(None)));
+    let ledger = ledger.ok().flatten();
     let state = match found.has_tensors {
         true => side.store.state(found).map_err(&mut note).ok(),
         false => None,
     };
     answer.with_tensors += usize::from(found.has_tensors);
-    answer.without_ledger += usize::from(ledger.is_none());
     answer.updates += ledger.as_ref().map_or(0, |ledger| ledger.to() - ledger.from());
     if let (Some(history), Some(rows)) = (&history, &rows) {
         let segment = segment(side, found, history, rows, ledger.as_ref(), state.as_ref(), &mut problems);
@@ -260,7 +261,8 @@ fn segment<'a>(
             if known.is_some_and(|known| known.manifest.tensors != parent.tensors) {
                 problems.push(format!("it began from other tensors than step {} has now", parent.step));
             }
-            let before = known.map(|known| side.store.ledger(known).ok().flatten());
+            // A damaged one is a problem of its own.
+            let before = known.and_then(|known| side.store.ledger(known).ok());
             // Where the parent keeps no ledger, the chain begins anew.
             let chain = before.map(|ledger| ledger.map_or_else(|| Ledger::first_chain(parent.id), |l| l.last_chain()));
             (parent.step, chain)

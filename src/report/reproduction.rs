@@ -163,6 +163,10 @@ impl fmt::Display for Reproduction {
             Verdict::Differs => "differs".to_owned(),
         };
         writeln!(f, "{}: {verdict}", evidence.run)?;
+        if !evidence.contradictions.is_empty() {
+            evidence.contradictions.iter().try_for_each(|text| writeln!(f, "  {text}"))?;
+            return writeln!(f, "nothing was trained: put back what was recorded, or reproduce it as it is");
+        }
         let updates: u64 = evidence.stretches.iter().map(|stretch| stretch.updates).sum();
         let equal = evidence.leaves.iter().filter(|leaf| leaf.repeated.as_ref() == Some(&leaf.recorded)).count();
         writeln!(
@@ -182,7 +186,6 @@ impl fmt::Display for Reproduction {
             let repeated = leaf.repeated.as_ref().map_or("not reached", |digest| short(digest));
             writeln!(f, "  {}@{}: tensors {} recorded, {repeated} repeated", leaf.leaf, leaf.step, short(&leaf.recorded))?;
         }
-        evidence.contradictions.iter().try_for_each(|text| writeln!(f, "contradiction: {text}"))?;
         if self.verdict != Verdict::Identical {
             let numerics = evidence.stretches.iter().map(|stretch| &stretch.numerics).find(|changes| !changes.is_empty());
             writeln!(f, "numerics: {}", numerics.map_or("equal".into(), |changes| named(changes)))?;

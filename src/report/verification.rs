@@ -152,7 +152,7 @@ impl fmt::Display for Verification {
             self.checkpoints, self.with_tensors, self.updates, self.evaluations
         )?;
         if self.without_ledger > 0 {
-            writeln!(f, "  {} checkpoints keep no ledger", self.without_ledger)?;
+            writeln!(f, "  {} of them without a ledger", self.without_ledger)?;
         }
         if let Some(batches) = self.batches {
             writeln!(f, "  {batches} batches drawn again")?;
