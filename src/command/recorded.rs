@@ -7,7 +7,7 @@ use super::Fault;
 use super::compare::joined_rows;
 use super::context::{Context, Ready};
 use super::reproduce::differences;
-use crate::history::{Change, History, Id, changes, root_changes};
+use crate::history::{Change, History, Id, first_changes};
 use crate::lineage::{DataFile, Leaf};
 use crate::load::material;
 use crate::plan::Material;
@@ -164,11 +164,9 @@ pub(crate) fn other_history(store: &Store, inventory: &Inventory, leaf: &Leaf) -
 
 /// The first step at which two histories differ, and in what.
 pub(crate) fn first_change(recorded: &History, now: &History) -> String {
-    let list = |changes: Vec<Change>| changes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    match recorded.common_step(now) {
-        None => format!("from the root on, {}", list(root_changes(recorded.root(), now.root()))),
-        Some(step) => format!("from step {step} on, {}", list(changes(recorded.settings(step), now.settings(step)))),
-    }
+    let (step, changes) = first_changes(recorded, now);
+    let at = step.map_or("the root".into(), |step| format!("step {step}"));
+    format!("from {at} on, {}", changes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
 }
 
 /// If nothing but the content of data files keeps a saved file from being read: which files, and the first batch that they

@@ -12,7 +12,7 @@ use super::progress::{Progress, Stages, brief};
 use super::run::{Work, default_jobs, finish, open};
 use super::signals::Stop;
 use super::{Fault, note, print, print_json};
-use crate::execute::{Executor, Start};
+use crate::execute::{Executor, Start, peak_memory};
 use crate::history::{History, Settings, Span};
 use crate::lineage::{shrink, small};
 use crate::plan::{Keep, Material, Plan};
@@ -204,13 +204,6 @@ fn disk(plan: &Plan, values: usize, tensors: usize, ledger_of_tensors: bool) -> 
     let columns = 9 + if ledger_of_tensors { 2 * tensors } else { 0 };
     let rows: f64 = plan.segments.iter().filter(|segment| segment.ledger).map(|segment| segment.steps() as f64).sum();
     kept as f64 * checkpoint + rows * columns as f64 * 8.0
-}
-
-/// The most memory this process has had, bytes; 0 where the system does not say.
-fn peak_memory() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok()).map_or(0, |kilobytes| kilobytes * 1024)
 }
 
 fn text(name: &Name, estimate: &Estimate) -> String {

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::context::{Context, Ready};
 use super::diagnostics::line_of;
-use crate::history::{Change, History, changes, root_changes};
+use crate::history::{Change, first_changes};
 use crate::lineage::{Leaf, LeafKey};
 use crate::plan::{Owner, Plan, Segment};
 use crate::spec::{CurriculumChoice, Name, Parent, Place};
@@ -62,13 +62,6 @@ fn explain(context: &Context, ready: &Ready, plan: &Plan, inventory: &Inventory,
         changes,
         written,
     })
-}
-
-fn first_changes(recorded: &History, planned: &History) -> (Option<u64>, Vec<Change>) {
-    match recorded.common_step(planned) {
-        None => (None, root_changes(recorded.root(), planned.root())),
-        Some(step) => (Some(step), changes(recorded.settings(step), planned.settings(step))),
-    }
 }
 
 /// The leaf that decides over a segment.

@@ -10,6 +10,7 @@ use chrono::{SecondsFormat, Utc};
 
 use super::events::Event;
 use super::executor::{Failure, Start, Stepped, Trainee};
+use super::memory::memory;
 use super::run::{Evaluated, Job, Shared, lock_name};
 use crate::history::{Id, Origin};
 use crate::plan::{Keep, Material, Owner, ROLLING, Segment};
@@ -392,13 +393,6 @@ impl Training<'_> {
             self.segment.saves.iter().filter(|save| save.step <= self.step).filter_map(|save| Some((score(save.id)?, save.id)));
         scored.reduce(|best, next| if next.0 > best.0 { next } else { best }).map(|(_, id)| id)
     }
-}
-
-/// Memory that the process has on the machine, bytes; 0 where the system does not say.
-pub fn memory() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok()).map_or(0, |kilobytes| kilobytes * 1024)
 }
 
 fn parent_of(found: &Found) -> ParentDigest {

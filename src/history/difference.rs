@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::piece::Piece;
 use super::root::{Origin, Root};
 use super::settings::Settings;
+use super::span::History;
 use crate::task::loss::Loss;
 
 /// One setting with its two values, as people read them.
@@ -41,6 +42,14 @@ pub fn root_changes(a: &Root, b: &Root) -> Vec<Change> {
         [("weights", origin), ("model", model), ("data", format!("{:?}", root.data))]
     };
     parts(a).into_iter().zip(parts(b)).filter(|(a, b)| a.1 != b.1).map(|(a, b)| change(a.0, a.1, b.1)).collect()
+}
+
+/// The first step at which two histories differ, none where their roots do, and every setting that differs there.
+pub fn first_changes(a: &History, b: &History) -> (Option<u64>, Vec<Change>) {
+    match a.common_step(b) {
+        None => (None, root_changes(a.root(), b.root())),
+        Some(step) => (Some(step), changes(a.settings(step), b.settings(step))),
+    }
 }
 
 fn change(setting: &str, from: String, to: String) -> Change {

@@ -14,7 +14,7 @@ mod settings;
 mod span;
 mod versions;
 
-pub use difference::{Change, changes, root_changes};
+pub use difference::{Change, changes, first_changes, root_changes};
 pub use hash::{Id, digest_text};
 pub use piece::{Piece, rate_pieces};
 pub use root::{FileSource, Origin, Root, Source};

@@ -49,6 +49,14 @@ pub fn tensor_digest(tensor: &Tensor) -> u64 {
     digest64(&bytes)
 }
 
+/// Digest of every tensor of a state; of the average's as `ema/..`, of the optimizer's as `optimizer/..`.
+pub fn state_digests(state: &State) -> impl Iterator<Item = (String, u64)> {
+    let named = [("", &state.model), ("ema/", &state.ema), ("optimizer/", &state.optimizer)];
+    named.into_iter().flat_map(|(prefix, tensors)| {
+        tensors.iter().map(move |(path, tensor)| (format!("{prefix}{path}"), tensor_digest(tensor)))
+    })
+}
+
 /// What one update took and gave.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
@@ -107,7 +115,7 @@ pub struct Ledger {
     /// The last chained word before the first row.
     chain: u64,
     columns: Vec<Column>,
-    /// Digest of each tensor of the checkpoint at the end; of the average's as `ema/..`, the optimizer's as `optimizer/..`.
+    /// [`state_digests`] of the checkpoint at the end.
     ends: BTreeMap<String, u64>,
     /// Row by row; each has a word for each column and the chained one.
     words: Vec<u64>,
@@ -176,10 +184,7 @@ impl Ledger {
 
     /// Notes the tensors of the checkpoint at the end.
     pub fn end(&mut self, state: &State) {
-        let named = [("", &state.model), ("ema/", &state.ema), ("optimizer/", &state.optimizer)];
-        let all =
-            named.into_iter().flat_map(|(prefix, tensors)| tensors.iter().map(move |(path, tensor)| (prefix, path, tensor)));
-        self.ends = all.map(|(prefix, path, tensor)| (format!("{prefix}{path}"), tensor_digest(tensor))).collect();
+        self.ends = state_digests(state).collect();
     }
 
     pub fn from(&self) -> u64 {

@@ -10,7 +10,7 @@ mod run;
 mod tensors;
 
 pub use evaluation::{Evaluation, Outcome, Outcomes, Scores, Weights};
-pub use ledger::{Column, Entry, Ledger, Part, batch_digest, digest64, tensor_digest};
+pub use ledger::{Column, Entry, Ledger, Part, batch_digest, digest64, state_digests, tensor_digest};
 pub use manifest::{FORMAT, FileDigest, Manifest, ParentDigest, TensorsManifest};
 pub use metrics::{Measured, MetricsRow};
 pub use numerics::Numerics;

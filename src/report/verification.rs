@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::parting::Parting;
 use crate::history::{At, History};
-use crate::record::{Column, Ledger, MetricsRow, State, tensor_digest};
+use crate::record::{Column, Ledger, MetricsRow, State, state_digests};
 use crate::task::loss::Loss;
 
 /// What a run's records were found to be.
@@ -129,11 +129,7 @@ fn agrees(row: &MetricsRow, ledger: &Ledger) -> bool {
 
 /// A tensor of a state that is not the one a ledger ends with.
 fn other_tensor(ledger: &Ledger, state: &State) -> Option<String> {
-    let named = [("", &state.model), ("ema/", &state.ema), ("optimizer/", &state.optimizer)];
-    let mut all = named.into_iter().flat_map(|(prefix, tensors)| {
-        tensors.iter().map(move |(path, tensor)| (format!("{prefix}{path}"), tensor_digest(tensor)))
-    });
-    all.find(|(path, digest)| ledger.ends().get(path) != Some(digest)).map(|(path, _)| path)
+    state_digests(state).find(|(path, digest)| ledger.ends().get(path) != Some(digest)).map(|(path, _)| path)
 }
 
 impl Verification {

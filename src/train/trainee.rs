@@ -114,15 +114,16 @@ impl Training {
     fn update(&mut self, batch: &Prepared, gradient: Gradient, norm: Tensor<1>, measured: Tensor<1>) -> Result<(), Failure> {
         let at = &batch.at;
         let mut vector = gradient.vector;
-        let Some(trace) = &mut self.trace else {
-            self.weights.update(at, vector, norm);
-            return Ok(());
+        let gradients = match &self.trace {
+            Some(trace) => trace.digests(|| self.weights.layout().digests(&mut vector))?,
+            None => vec![],
         };
-        let gradients = trace.digests(|| self.weights.layout().digests(&mut vector))?;
         self.weights.update(at, vector, norm);
         self.planted.iter().try_for_each(|planted| self.weights.plant(planted, at))?;
-        let values = trace.digests(|| self.weights.digests())?;
-        trace.note(at, batch.digest, measured, gradients, values);
+        if let Some(trace) = &mut self.trace {
+            let values = trace.digests(|| self.weights.digests())?;
+            trace.note(at, batch.digest, measured, gradients, values);
+        }
         Ok(())
     }
 
