@@ -1,13 +1,15 @@
 //! `runner compare`: how the leaves of an experiment did. Also the table at the end of `run`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::context::{Context, Ready};
 use super::terminal::style;
 use super::{Fault, print, print_json};
+use crate::history::{History, Id};
 use crate::lineage::Leaf;
 use crate::plan::{Material, PreparedSet};
-use crate::record::{Evaluation, MetricsRow};
+use crate::record::{MetricsRow, Probe};
 use crate::report::{Asked, Comparison, LeafRecords, SetFacts, Settled, rule_change, ruling};
 use crate::spec::{Branch, CurriculumChoice, Decide, Experiment, Name, parse};
 use crate::store::{Found, Inventory, Store, StoreError};
@@ -144,25 +146,31 @@ fn set_facts(set: &PreparedSet, sampler: &Sampler) -> SetFacts {
 fn records<'a>(context: &Context, inventory: &'a Inventory, ready: &Ready, leaf: &'a Leaf) -> Result<LeafRecords<'a>, Fault> {
     let line = context.store.lineage(inventory, &leaf.history)?;
     let own = leaf.own_from();
-    let evaluations: Vec<&Evaluation> = {
-        let steps: std::collections::BTreeSet<u64> = inventory.evaluations.iter().map(|found| found.step).collect();
-        let within: Vec<u64> = steps.into_iter().filter(|&step| step <= leaf.history.end()).collect();
-        let ids = leaf.history.ids(within);
-        inventory.evaluations.iter().filter(|found| ids.contains(&found.id)).collect()
-    };
+    let evaluated = ids(&leaf.history, inventory.evaluations.iter().map(|found| found.step));
+    let probed = ids(&leaf.history, inventory.probes.iter().map(|probe| probe.step));
+    let mut probes: BTreeMap<u64, Vec<&Probe>> = BTreeMap::new();
+    for probe in inventory.probes.iter().filter(|probe| probed.contains(&probe.id)) {
+        probes.entry(probe.step).or_default().push(probe);
+    }
     let at_fork = line.iter().rfind(|found| found.manifest.step == own);
     let numerics = line.last().map(|found| format!("{:?}", found.manifest.numerics)).unwrap_or_default();
-    let stage_starts = leaf.stages.iter().map(|stage| stage.from).filter(|from| (own + 1..leaf.history.end()).contains(from));
     Ok(LeafRecords {
         key: leaf.key.clone(),
         curriculum: curriculum(ready, leaf),
         history: &leaf.history,
         own_from: own,
-        stage_starts: stage_starts.collect(),
+        stage_starts: leaf.stage_starts().collect(),
         rows: joined_rows(&context.store, &line)?,
-        evaluations,
+        evaluations: inventory.evaluations.iter().filter(|found| evaluated.contains(&found.id)).collect(),
+        probes,
         pairing: format!("{}{numerics}", at_fork.map_or("", |found| &found.manifest.tensors)),
     })
+}
+
+/// Names of a history's states at those of the steps that it reaches.
+fn ids(history: &History, steps: impl Iterator<Item = u64>) -> BTreeSet<Id> {
+    let steps: BTreeSet<u64> = steps.filter(|&step| step <= history.end()).collect();
+    history.ids(steps).into_iter().collect()
 }
 
 /// Rows of metrics joined along a lineage: no gaps, no repeats, whatever cuts there were.

@@ -1,9 +1,12 @@
 //! The one seam where the world varies: what trains and evaluates. `train` implements it with burn, tests with a fake.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::history::{History, Root};
 use crate::record::{Entry, Measured, Numerics, Scores, State, Tensors};
+use crate::spec::Supervision;
+use crate::task::loss::Loss;
 use crate::task::sampler::Sampler;
 use crate::task::spectrum::Spectrum;
 
@@ -27,6 +30,17 @@ pub trait Executor: Sync {
         spectra: &[Spectrum],
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<Scores>, Failure>;
+
+    /// Every term of the loss, raw, without dropout and label smoothing, mean over the spectra as over a batch. `None` where
+    /// `stop` said so.
+    fn terms(
+        &self,
+        root: &Root,
+        supervision: Supervision,
+        weights: &Tensors,
+        spectra: &[Spectrum],
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<BTreeMap<Loss, f64>>, Failure>;
 }
 
 /// Where a segment starts.

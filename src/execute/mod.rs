@@ -5,6 +5,7 @@ mod events;
 mod executor;
 mod fake;
 mod memory;
+mod probe;
 mod retrain;
 mod run;
 mod segment;

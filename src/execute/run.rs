@@ -11,7 +11,7 @@ use super::executor::{Executor, Failure};
 use super::segment::{End, Trouble};
 use crate::history::{EVALUATOR, Id};
 use crate::plan::{Material, MissingEvaluation, Plan, PreparedSet, Segment};
-use crate::record::{Evaluation, FORMAT, State, Weights};
+use crate::record::{Evaluation, FORMAT, Probe, State, Weights};
 use crate::spec::Name;
 use crate::store::{Found, Inventory, Lock, Store, StoreError, tensors_digest};
 
@@ -47,6 +47,8 @@ pub struct Outcome {
 pub(super) struct Shared {
     pub found: Mutex<BTreeMap<Id, Found>>,
     pub evaluations: Mutex<BTreeMap<(Id, String), Evaluation>>,
+    /// States that have been probed, with the digests of the sets.
+    pub probed: Mutex<BTreeSet<(Id, String)>>,
     pub steps: AtomicU64,
 }
 
@@ -54,7 +56,13 @@ impl Shared {
     fn new(inventory: Inventory) -> Shared {
         let keyed =
             inventory.evaluations.into_iter().map(|evaluation| ((evaluation.id, evaluation.set_digest.clone()), evaluation));
-        Shared { found: Mutex::new(inventory.checkpoints), evaluations: Mutex::new(keyed.collect()), steps: AtomicU64::new(0) }
+        let on = |probe: &Probe| probe.sets.iter().map(|probed| (probe.id, probed.set_digest.clone())).collect::<Vec<_>>();
+        Shared {
+            probed: Mutex::new(inventory.probes.iter().flat_map(on).collect()),
+            found: Mutex::new(inventory.checkpoints),
+            evaluations: Mutex::new(keyed.collect()),
+            steps: AtomicU64::new(0),
+        }
     }
 
     pub fn found(&self, id: Id) -> Option<Found> {

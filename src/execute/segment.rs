@@ -14,7 +14,7 @@ use super::memory::memory;
 use super::run::{Evaluated, Job, Shared, lock_name};
 use crate::history::{Id, Origin};
 use crate::plan::{Keep, Material, Owner, ROLLING, Segment};
-use crate::record::{Ledger, MetricsRow, Numerics, ParentDigest, State, Timing};
+use crate::record::{Ledger, MetricsRow, Numerics, ParentDigest, Probe, State, Timing};
 use crate::store::{self, Found, Live, Lock, Lost, StoreError};
 
 /// How a segment ended without trouble.
@@ -61,6 +61,14 @@ impl Job<'_> {
         {
             return Ok(End::Interrupted(from));
         }
+        let probe = match state.as_ref().filter(|_| segment.probe.contains(&from)) {
+            Some(state) => match self.probe(segment, from, state, shared) {
+                Err(None) => return Ok(End::Interrupted(from)),
+                Err(Some(trouble)) => return Err(trouble),
+                Ok(probe) => probe,
+            },
+            None => None,
+        };
         let sampler = self.material.samplers.get(&Material::root_id(&segment.history)).cloned();
         let sampler = sampler.ok_or_else(|| Trouble::Failed(Failure::NoSpectrum("the root's source was not made".into())))?;
         for span in segment.history.spans().iter().filter(|span| span.from >= from) {
@@ -87,7 +95,7 @@ impl Job<'_> {
             folder,
             numerics,
             rows: BTreeMap::new(),
-            piece: Piece { parent, ..Piece::default() },
+            piece: Piece { parent, probes: probe.into_iter().collect(), ..Piece::default() },
             ledger,
             unwritten: Unwritten::default(),
             began: Instant::now(),
@@ -168,6 +176,7 @@ struct Piece {
     parent: Option<ParentDigest>,
     metrics: Vec<u8>,
     timing: Vec<u8>,
+    probes: Vec<Probe>,
 }
 
 /// Lines that have not reached the live files yet.
@@ -238,8 +247,12 @@ impl Training<'_> {
             }
             let save = self.segment.save_at(self.step).is_some();
             let evaluate = self.segment.evaluate.contains(&self.step);
-            if save || evaluate {
+            let probe = self.segment.probe.contains(&self.step);
+            if save || evaluate || probe {
                 let state = trainee.state().map_err(Trouble::Failed)?;
+                if probe && !self.probe(&state)? {
+                    return self.interrupt(trainee);
+                }
                 if save {
                     self.save(trainee, &state)?;
                 }
@@ -296,6 +309,16 @@ impl Training<'_> {
         Ok(())
     }
 
+    /// Probes the loss; false where it was stopped.
+    fn probe(&mut self, state: &State) -> Result<bool, Trouble> {
+        match self.job.probe(self.segment, self.step, state, self.shared) {
+            Ok(probe) => self.piece.probes.extend(probe),
+            Err(None) => return Ok(false),
+            Err(Some(trouble)) => return Err(trouble),
+        }
+        Ok(true)
+    }
+
     fn save(&mut self, trainee: &mut dyn Trainee, state: &State) -> Result<(), Trouble> {
         self.note_entries(trainee)?;
         let ledger = self.ledger.as_mut().map(|ledger| {
@@ -305,6 +328,7 @@ impl Training<'_> {
             bytes
         });
         let history = self.segment.history.cut(self.step);
+        self.job.keep_probes(self.segment, history.id(), std::mem::take(&mut self.piece.probes))?;
         let segment = store::Segment {
             history: &history,
             parent: self.piece.parent.take(),

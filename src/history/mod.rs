@@ -20,4 +20,4 @@ pub use piece::{Piece, rate_pieces};
 pub use root::{FileSource, Origin, Root, Source};
 pub use settings::{At, Settings, Term};
 pub use span::{History, Span};
-pub use versions::{EVALUATOR, Versions};
+pub use versions::{EVALUATOR, PROBE, Versions};

@@ -8,6 +8,8 @@ use crate::task::loss::Loss;
 
 /// Version of what evaluations compute; part of an evaluation's key, not of a checkpoint's name.
 pub const EVALUATOR: u32 = 1;
+/// Version of what probes of the loss measure; part of a probe's key.
+pub const PROBE: u32 = 1;
 
 /// The version of each part: what this program computes, or what a history was trained with.
 #[derive(Clone, Debug, PartialEq, Eq)]

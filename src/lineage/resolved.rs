@@ -67,6 +67,12 @@ impl Leaf {
     pub fn own_from(&self) -> u64 {
         self.fork.as_ref().map_or(self.history.start(), |fork| fork.step)
     }
+
+    /// Steps within the leaf's own part at which a stage of its curriculum starts.
+    pub fn stage_starts(&self) -> impl Iterator<Item = u64> + '_ {
+        let own = self.own_from() + 1..self.history.end();
+        self.stages.iter().map(|stage| stage.from).filter(move |from| own.contains(from))
+    }
 }
 
 /// How often a run saves, evaluates and logs: never part of a history.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::steps::{Keep, Save, evaluation_steps, save_steps};
+use super::steps::{Keep, Save, evaluation_steps, probe_steps, save_steps};
 use crate::history::{History, Id};
 use crate::lineage::{Leaf, LeafKey, Path, Resolved, Tree};
 use crate::spec::Name;
@@ -83,6 +83,8 @@ pub struct Segment {
     pub saves: Vec<Save>,
     /// Steps at which to evaluate; `from` among them where an evaluation of what was trained before is due.
     pub evaluate: BTreeSet<u64>,
+    /// Steps at which the terms of the loss are probed on fixed spectra: around the edges of stages.
+    pub probe: BTreeSet<u64>,
     pub log_every: u64,
     /// Whether the bits of every update are kept.
     pub ledger: bool,
@@ -331,6 +333,7 @@ impl Builder<'_> {
             saves: saves.to_vec(),
             begins: node.from,
             evaluate: evaluation_steps(node.from, node.step, rhythm, is_end).split_off(&from),
+            probe: probe_steps(from, node.step, &self.deciding(index)),
             log_every: rhythm.log_every,
             ledger: rhythm.ledger,
             why,

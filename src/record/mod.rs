@@ -6,6 +6,7 @@ mod manifest;
 mod metrics;
 mod numerics;
 mod pin;
+mod probe;
 mod run;
 mod tensors;
 
@@ -15,5 +16,6 @@ pub use manifest::{FORMAT, FileDigest, Manifest, ParentDigest, TensorsManifest};
 pub use metrics::{Measured, MetricsRow};
 pub use numerics::Numerics;
 pub use pin::Pin;
+pub use probe::{Probe, Probed, Probes};
 pub use run::{Attempt, RunRecord, Status, Timing};
 pub use tensors::{State, Tensor, Tensors, Values};

@@ -105,7 +105,7 @@ pub fn compare(asked: &Asked<'_>, leaves: &[LeafRecords<'_>], sets: &[SetFacts])
         replicates_are_forks: leaves.replicates_are_forks(),
         progress: leaves.step.map_or(vec![], |step| sets.iter().map(|set| progress(leaves, set, step)).collect()),
         sweep: sweep(leaves, &scores, asked.rule.map_or("token_accuracy", |rule| rule.parts().1)),
-        jumps: by_branch(leaves).flat_map(jumps).collect(),
+        jumps: by_branch(leaves).flat_map(|leaf| jumps(leaf, sets)).collect(),
         stability: by_branch(leaves).map(stability).collect(),
         heads,
         sets: scores,

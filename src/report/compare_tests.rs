@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::lineage::{FileOrigin, Known, Leaf, Library, resolve};
-use crate::record::{Evaluation, MetricsRow, Outcomes, Scores, Weights};
+use crate::record::{Evaluation, MetricsRow, Outcomes, Probe, Probed, Scores, Weights};
 use crate::report::{Settled, Style, csv, text};
 use crate::spec::{Experiment, Name, Place, parse};
+use crate::task::loss::Loss;
 use crate::task::metrics::Counts;
 
 const TRUNK: &str = "(parent: Scratch(seed: 1, model: Recursive(hidden: 16, heads: 2, encoder_layers: 1, decoder_layers: 1,
@@ -21,6 +22,7 @@ const CONTROL: &str = "(name: \"control\", curriculum: Inherit),";
 struct Case {
     leaves: Vec<Leaf>,
     evaluations: Vec<Vec<Evaluation>>,
+    probes: Vec<Vec<Probe>>,
 }
 
 fn name(text: &str) -> Name {
@@ -69,11 +71,14 @@ impl Case {
             vec![evaluation(leaf, 10, 0.1), evaluation(leaf, 20, end / 2.0), evaluation(leaf, 30, end)]
         };
         let evaluations = leaves.iter().map(of).collect();
-        Case { leaves, evaluations }
+        let probes = leaves.iter().map(probes).collect();
+        Case { leaves, evaluations, probes }
     }
 
     fn compared(&self, rule: Option<&Decide>) -> Comparison {
-        let records: Vec<LeafRecords<'_>> = self.leaves.iter().zip(&self.evaluations).map(|(l, e)| records(l, e)).collect();
+        let found = self.evaluations.iter().zip(&self.probes);
+        let records: Vec<LeafRecords<'_>> =
+            self.leaves.iter().zip(found).map(|(leaf, (evaluations, probes))| records(leaf, evaluations, probes)).collect();
         let facts =
             SetFacts { name: "hard".into(), digest: "digest".into(), commonest_residue: 0.1, frequency_cross_entropy: None };
         let asked = Asked { experiment: "leaves", reference: "control", rule, rule_change: None };
@@ -81,7 +86,15 @@ impl Case {
     }
 }
 
-fn records<'a>(leaf: &'a Leaf, evaluations: &'a [Evaluation]) -> LeafRecords<'a> {
+/// Around the fork at 10 and the stage at 14.
+fn probes(leaf: &Leaf) -> Vec<Probe> {
+    let terms = BTreeMap::from([(Loss::CrossEntropy, 2.0), (Loss::Spectrum, 0.8), (Loss::Precursor, 3.0)]);
+    let probed = Probed { set: "hard".into(), set_digest: "digest".into(), spectra: 64, terms };
+    let probe = |step: u64| Probe { id: leaf.history.ids([step])[0], step, sets: vec![probed.clone()] };
+    [10, 11, 13, 14, 15, 17, 30].map(probe).into()
+}
+
+fn records<'a>(leaf: &'a Leaf, evaluations: &'a [Evaluation], probes: &'a [Probe]) -> LeafRecords<'a> {
     let row = |step: u64| {
         let weights = leaf.history.at(step).weights;
         let terms: BTreeMap<_, _> = weights.keys().map(|loss| (*loss, 2.0)).collect();
@@ -96,6 +109,7 @@ fn records<'a>(leaf: &'a Leaf, evaluations: &'a [Evaluation]) -> LeafRecords<'a>
         stage_starts: vec![14],
         rows: (0..30).map(row).collect(),
         evaluations: evaluations.iter().collect(),
+        probes: probes.iter().map(|probe| (probe.step, vec![probe])).collect(),
         pairing: String::new(),
     }
 }

@@ -202,6 +202,7 @@ fn jump(lines: &mut Vec<Line>, jump: &Jump) {
         section: "jump",
         branch: jump.branch.clone(),
         seed: jump.seed,
+        set: jump.set.clone(),
         metric,
         step: Some(jump.step),
         value,
@@ -211,13 +212,13 @@ fn jump(lines: &mut Vec<Line>, jump: &Jump) {
     for (loss, term) in &jump.terms {
         lines.push(line(format!("{loss} weighted"), Some(term.weighted)));
         lines.push(line(format!("{loss} by its weight alone"), Some(term.by_weight)));
-        lines.push(line(format!("{loss} raw"), term.raw));
+        lines.push(line(format!("{loss} raw"), Some(term.raw)));
+        lines.push(line(format!("{loss} raw highest after, steps"), Some(term.highest_after as f64)));
         let steps = match term.lasts {
-            Some(Lasting::Steps(steps)) => Some(steps as f64),
-            _ => None,
+            Lasting::Steps(steps) => Some(steps as f64),
+            Lasting::NotWithinTheStage => None,
         };
-        let text = term.lasts.map_or(String::new(), |lasts| lasts.to_string());
-        lines.push(Line { text, ..line(format!("{loss} raw lasts, steps"), steps) });
+        lines.push(Line { text: term.lasts.to_string(), ..line(format!("{loss} raw lasts, steps"), steps) });
     }
 }
 

@@ -1,125 +1,163 @@
 //! How each term of the loss moves at the start of a stage, and how long that lasts.
 //!
-//! Measured on the training batches of the logged steps, with the raw weights that were being trained. Where the difficulty
-//! changes at the same step, that is in it too: a term is larger on harder spectra before anything is unlearned.
+//! Measured on fixed spectra with the weights as the optimizer left them ([`Probe`]): what moves is the network, and not the
+//! batch, the difficulty or a running average. At an edge the settings change before the weights do, so the same state, seen
+//! with both, shows what the loss's weight alone does.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::leaves::LeafRecords;
-use super::robust::{DEVIATIONS_PER_MAD, median, median_and_mad};
-use super::statistics::mean;
-use crate::record::MetricsRow;
+use super::leaves::{LeafRecords, SetFacts};
+use crate::record::{Probe, Probed};
 use crate::task::loss::Loss;
 
-/// Logged steps on each side of an edge.
-const WINDOW: usize = 10;
-/// Logged steps whose median must be back where the term was.
-const BACK: usize = 5;
-/// Within so many deviations of its level before the edge, a term is back.
-const NOISE: f64 = 2.0;
+/// A term is back when it is no further above its level at the edge than this share of it.
+const TOLERANCE: f64 = 0.01;
 
-/// How a leaf's loss moved at the start of a stage: mean over the logged steps after it minus before it.
+/// How a leaf's loss moved at the start of a stage, on the first spectra of a set.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Jump {
     pub branch: String,
     pub seed: Option<u64>,
     pub step: u64,
-    /// Logged steps on each side; fewer where there are none.
-    pub window: usize,
-    /// Of the weighted sum.
+    pub set: String,
+    /// How many of the set's spectra were looked at.
+    pub spectra: u64,
+    /// The highest weighted sum after the edge minus the one before it.
     pub total: f64,
     pub terms: BTreeMap<Loss, TermJump>,
     /// Losses that came in or went out here.
     pub switched: Vec<Loss>,
 }
 
-/// How one term moved.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// How one term moved until the next edge.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct TermJump {
-    /// Weight times value; a term that is not computed counts as 0.
+    /// Weight times value where the value is highest after the edge, minus the same at the edge under the weight before it.
     pub weighted: f64,
-    /// The part of it that the weight alone makes: the change of the weight times the value before the edge, or, where the term
-    /// was not computed before, times its value at the edge, before the network has seen it.
+    /// The part of it that the weight alone makes: the change of the weight times the value at the edge.
     pub by_weight: f64,
-    /// The raw value; none where the term was not computed on both sides.
-    pub raw: Option<f64>,
-    /// How long the raw value stays above its level before the edge; none where it was not computed on both sides.
-    pub lasts: Option<Lasting>,
+    /// The highest raw value after the edge minus the one at it.
+    pub raw: f64,
+    /// Steps after the edge at which that was seen.
+    pub highest_after: u64,
+    pub lasts: Lasting,
 }
 
 /// How long a jump lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Lasting {
-    /// Steps until the term is back within the noise of its level before the edge; 0 where it never left it.
+    /// Steps until the raw value was seen within 1 % of its level at the edge, or below, and stayed there at the next look; 0
+    /// where it never was above.
     Steps(u64),
-    NotWithinTheRun,
+    /// Not before the next edge, or the leaf's end.
+    NotWithinTheStage,
 }
 
-/// The jumps of a leaf at the fork and at the starts of its own stages.
-pub(super) fn jumps(leaf: &LeafRecords<'_>) -> Vec<Jump> {
-    let edges: BTreeSet<u64> = leaf.stage_starts.iter().copied().chain([leaf.own_from]).collect();
-    edges.into_iter().filter_map(|edge| jump(leaf, edge)).collect()
+/// One look after an edge.
+struct Look<'a> {
+    /// Steps after the edge.
+    after: u64,
+    weights: BTreeMap<Loss, f64>,
+    probed: &'a Probed,
 }
 
-fn jump(leaf: &LeafRecords<'_>, edge: u64) -> Option<Jump> {
-    let place = leaf.rows.partition_point(|row| row.step < edge);
-    let before = &leaf.rows[place.saturating_sub(WINDOW)..place];
-    let rest = &leaf.rows[place..];
-    let after = &rest[..WINDOW.min(rest.len())];
-    let (last, first) = (before.last()?, after.first()?);
-    let is_known = |loss: &Loss| last.terms.contains_key(loss) || first.terms.contains_key(loss);
-    let known = Loss::ALL.into_iter().filter(is_known);
-    let switched = |loss: &Loss| last.terms.contains_key(loss) != first.terms.contains_key(loss);
+/// What was in force, and what was measured, at an edge.
+struct Edge<'a> {
+    before: BTreeMap<Loss, f64>,
+    after: BTreeMap<Loss, f64>,
+    probed: &'a Probed,
+    looks: Vec<Look<'a>>,
+}
+
+/// The jumps of a leaf at the fork and at the starts of its own stages, on each set. Where nothing was probed, none.
+pub(super) fn jumps(leaf: &LeafRecords<'_>, sets: &[SetFacts]) -> Vec<Jump> {
+    let start = leaf.history.start();
+    let edges: BTreeSet<u64> = leaf.stage_starts.iter().copied().chain([leaf.own_from]).filter(|edge| *edge > start).collect();
+    let ends = edges.iter().skip(1).copied().chain([leaf.history.end()]);
+    let pairs = edges.iter().copied().zip(ends);
+    pairs.flat_map(|(edge, end)| sets.iter().filter_map(move |set| jump(leaf, edge, end, set))).collect()
+}
+
+fn jump(leaf: &LeafRecords<'_>, step: u64, end: u64, set: &SetFacts) -> Option<Jump> {
+    let edge = edge(leaf, step, end, &set.digest)?;
+    let is_trained = |weights: &BTreeMap<Loss, f64>, loss: Loss| weights.contains_key(&loss);
+    let switched = |loss: &Loss| is_trained(&edge.before, *loss) != is_trained(&edge.after, *loss);
     Some(Jump {
         branch: leaf.key.branch.to_string(),
         seed: leaf.key.seed,
-        step: edge,
-        window: before.len().min(after.len()),
-        total: average(after, |row| Some(row.total)).unwrap_or(0.0) - average(before, |row| Some(row.total)).unwrap_or(0.0),
-        terms: known.map(|loss| (loss, term_jump(loss, edge, before, after, rest))).collect(),
+        step,
+        set: set.name.clone(),
+        spectra: edge.probed.spectra,
+        total: edge.total(),
+        terms: Loss::ALL.into_iter().filter_map(|loss| Some((loss, edge.term(loss)?))).collect(),
         switched: Loss::ALL.into_iter().filter(switched).collect(),
     })
 }
 
-fn term_jump(loss: Loss, edge: u64, before: &[MetricsRow], after: &[MetricsRow], rest: &[MetricsRow]) -> TermJump {
-    let weight = |row: &MetricsRow| row.weights.get(&loss).copied().unwrap_or(0.0);
-    let weighted = |row: &MetricsRow| weight(row) * row.terms.get(&loss).copied().unwrap_or(0.0);
-    let side = |rows: &[MetricsRow], value: &dyn Fn(&MetricsRow) -> f64| average(rows, |row| Some(value(row))).unwrap_or(0.0);
-    let raw = |rows: &[MetricsRow]| average(rows, |row| row.terms.get(&loss).copied());
-    let at_edge = || rest.iter().find_map(|row| row.terms.get(&loss).copied()).unwrap_or(0.0);
-    let on_both = raw(before).zip(raw(after));
-    TermJump {
-        weighted: side(after, &weighted) - side(before, &weighted),
-        by_weight: (side(after, &weight) - side(before, &weight)) * raw(before).unwrap_or_else(at_edge),
-        raw: on_both.map(|(before, after)| after - before),
-        lasts: on_both.and_then(|_| lasting(loss, edge, before, rest)),
+fn edge<'a>(leaf: &'a LeafRecords<'a>, step: u64, end: u64, digest: &str) -> Option<Edge<'a>> {
+    let last = leaf.history.end() - 1;
+    let probe = |step: &u64| leaf.probes.get(step).and_then(|probes| probes.iter().find_map(|probe: &&Probe| probe.on(digest)));
+    let looks = leaf.probes.range(step + 1..=end).filter_map(|(at, _)| {
+        // At the stage's very end its own weights are still those that count.
+        let weights = leaf.history.at((*at).min(end - 1).min(last)).weights;
+        Some(Look { after: at - step, weights, probed: probe(at)? })
+    });
+    let looks: Vec<Look<'a>> = looks.collect();
+    let (before, after) = (leaf.history.at(step - 1).weights, leaf.history.at(step.min(last)).weights);
+    (!looks.is_empty()).then_some(Edge { before, after, probed: probe(&step)?, looks })
+}
+
+impl Edge<'_> {
+    /// Nothing for a loss that is trained neither before nor after the edge, or that was not finite.
+    fn term(&self, loss: Loss) -> Option<TermJump> {
+        let weight = |weights: &BTreeMap<Loss, f64>| weights.get(&loss).copied().unwrap_or(0.0);
+        let old = weight(&self.before);
+        if old == 0.0 && weight(&self.after) == 0.0 && self.looks.iter().all(|look| weight(&look.weights) == 0.0) {
+            return None;
+        }
+        let level = *self.probed.terms.get(&loss)?;
+        let seen: Vec<(&Look<'_>, f64)> =
+            self.looks.iter().filter_map(|look| Some((look, *look.probed.terms.get(&loss)?))).collect();
+        let &(highest, value) = seen.iter().reduce(|best, next| if next.1 > best.1 { next } else { best })?;
+        let new = weight(&highest.weights);
+        Some(TermJump {
+            weighted: new * value - old * level,
+            by_weight: (new - old) * level,
+            raw: value - level,
+            highest_after: highest.after,
+            lasts: lasting(level, &seen.iter().map(|(look, value)| (look.after, *value)).collect::<Vec<_>>()),
+        })
+    }
+
+    fn total(&self) -> f64 {
+        let sum = |weights: &BTreeMap<Loss, f64>, probed: &Probed| -> f64 {
+            weights.iter().map(|(loss, weight)| weight * probed.terms.get(loss).copied().unwrap_or(f64::NAN)).sum()
+        };
+        let highest = self.looks.iter().map(|look| sum(&look.weights, look.probed)).fold(f64::NEG_INFINITY, f64::max);
+        highest - sum(&self.before, self.probed)
     }
 }
 
-/// The first logged step from which on the median of a few is no higher than the level before the edge and its noise.
-fn lasting(loss: Loss, edge: u64, before: &[MetricsRow], rest: &[MetricsRow]) -> Option<Lasting> {
-    let values = |rows: &[MetricsRow]| -> Vec<f64> { rows.iter().filter_map(|row| row.terms.get(&loss).copied()).collect() };
-    let (level, mad) = median_and_mad(&mut values(before))?;
-    let highest = level + NOISE * DEVIATIONS_PER_MAD * mad;
-    let is_back = |rows: &[MetricsRow]| median(&mut values(rows)).is_some_and(|middle| middle <= highest);
-    let back = rest.windows(BACK.min(rest.len()).max(1)).find(|rows| is_back(rows));
-    Some(back.map_or(Lasting::NotWithinTheRun, |rows| Lasting::Steps(rows[0].step.saturating_sub(edge))))
-}
-
-/// The mean of a value over rows that have it.
-fn average(rows: &[MetricsRow], value: impl Fn(&MetricsRow) -> Option<f64>) -> Option<f64> {
-    let values: Vec<f64> = rows.iter().filter_map(value).collect();
-    (!values.is_empty()).then(|| mean(&values))
+/// From looks in the order of their steps after the edge.
+fn lasting(level: f64, looks: &[(u64, f64)]) -> Lasting {
+    let is_back = |value: f64| value <= level + TOLERANCE * level.abs();
+    if looks.iter().all(|(_, value)| is_back(*value)) {
+        return Lasting::Steps(0);
+    }
+    // From the first look above the level on: what rises late has not come back before it rose.
+    let risen = looks.iter().position(|(_, value)| !is_back(*value)).unwrap_or(0);
+    let stays = |at: &usize| looks[*at..].iter().take(2).all(|(_, value)| is_back(*value));
+    (risen..looks.len()).find(stays).map_or(Lasting::NotWithinTheStage, |at| Lasting::Steps(looks[at].0))
 }
 
 impl std::fmt::Display for Lasting {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Lasting::Steps(steps) => write!(f, "{steps} steps"),
-            Lasting::NotWithinTheRun => f.write_str("not within the run"),
+            Lasting::NotWithinTheStage => f.write_str("to the stage's end"),
         }
     }
 }

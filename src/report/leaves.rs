@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::history::History;
 use crate::lineage::LeafKey;
-use crate::record::{Evaluation, MetricsRow};
+use crate::record::{Evaluation, MetricsRow, Probe};
 
 /// What is known of one leaf.
 #[derive(Clone, Debug)]
@@ -21,6 +21,8 @@ pub struct LeafRecords<'a> {
     pub rows: Vec<MetricsRow>,
     /// Evaluations along the lineage.
     pub evaluations: Vec<&'a Evaluation>,
+    /// Probes of the loss along the lineage, by step; several where they were made on different sets.
+    pub probes: BTreeMap<u64, Vec<&'a Probe>>,
     /// Digest of the tensors at the fork and the numerics they were trained on: leaves are paired only where these agree.
     pub pairing: String,
 }

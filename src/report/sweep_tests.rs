@@ -37,6 +37,7 @@ fn found(branches: &str, loss: Loss) -> Vec<(String, Option<u64>)> {
             stage_starts: vec![],
             rows: vec![],
             evaluations: vec![],
+            probes: std::collections::BTreeMap::new(),
             pairing: String::new(),
         })
         .collect();

@@ -29,9 +29,9 @@ pub fn text(comparison: &Comparison, question: Option<&str>, style: Style) -> St
             page.table(tables::sweep(curve, table_style));
         }
     }
-    if comparison.jumps.iter().any(|jump| jump.total.is_finite()) {
-        page.heading("jumps at the stage edges, mean over the seeds, on the training batches (after less before)");
-        page.table(tables::jumps(comparison, table_style));
+    if let Some(first) = comparison.jumps.first() {
+        page.heading(&tables::jumps_title(first));
+        page.table(tables::jumps(comparison, &first.set, table_style));
     }
     if comparison.stability.iter().any(|found| found.logged > 0) {
         page.heading("spikes: logged steps more than 6 median absolute deviations above those before");

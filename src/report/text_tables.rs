@@ -180,10 +180,18 @@ pub fn sweep(curve: &Curve, style: Style) -> String {
     table.shown(style)
 }
 
-/// One row for each branch, edge and term, over its seeds.
-pub fn jumps(comparison: &Comparison, style: Style) -> String {
+pub fn jumps_title(jump: &Jump) -> String {
+    format!(
+        "jumps at the stage edges, mean over the seeds: the same {} spectra of {} before and after, raw weights",
+        grouped(jump.spectra),
+        jump.set
+    )
+}
+
+/// One row for each branch, edge and term on a set, over its seeds.
+pub fn jumps(comparison: &Comparison, set: &str, style: Style) -> String {
     let mut groups: Vec<Vec<&Jump>> = Vec::new();
-    for jump in &comparison.jumps {
+    for jump in comparison.jumps.iter().filter(|jump| jump.set == set) {
         let same = |group: &&mut Vec<&Jump>| (&group[0].branch, group[0].step) == (&jump.branch, jump.step);
         match groups.iter_mut().find(same) {
             Some(group) => group.push(jump),
@@ -213,7 +221,7 @@ fn jump_rows(group: &[&Jump]) -> Vec<Vec<String>> {
         let cells = [
             shown(terms.iter().map(|term| term.weighted).collect()),
             shown(terms.iter().map(|term| term.by_weight).collect()),
-            shown(terms.iter().filter_map(|term| term.raw).collect()),
+            shown(terms.iter().map(|term| term.raw).collect()),
             lasting(&terms),
         ];
         rows.push(row(loss.to_string(), cells));
@@ -221,17 +229,17 @@ fn jump_rows(group: &[&Jump]) -> Vec<Vec<String>> {
     rows
 }
 
-/// The median over seeds; those that do not come back within the run count as longer than any.
+/// The median over seeds; those that do not come back within the stage count as longer than any.
 fn lasting(terms: &[&TermJump]) -> String {
     let steps = |lasts: Lasting| match lasts {
         Lasting::Steps(steps) => steps as f64,
-        Lasting::NotWithinTheRun => f64::INFINITY,
+        Lasting::NotWithinTheStage => f64::INFINITY,
     };
-    let mut all: Vec<f64> = terms.iter().filter_map(|term| term.lasts).map(steps).collect();
+    let mut all: Vec<f64> = terms.iter().map(|term| steps(term.lasts)).collect();
     match median(&mut all) {
         None => "-".into(),
         Some(middle) if middle.is_finite() => format!("{} steps", grouped(middle.round() as u64)),
-        Some(_) => Lasting::NotWithinTheRun.to_string(),
+        Some(_) => Lasting::NotWithinTheStage.to_string(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What exists under `runs/`: every checkpoint of every experiment by its name, and every evaluation.
+//! What exists under `runs/`: every checkpoint of every experiment by its name, every evaluation, and every probe.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use walkdir::{DirEntry, WalkDir};
 
 use super::{Store, StoreError};
-use crate::history::{EVALUATOR, History, Id};
-use crate::record::{Evaluation, Manifest};
+use crate::history::{EVALUATOR, History, Id, PROBE};
+use crate::record::{Evaluation, Manifest, Probe, Probes};
 
 /// A checkpoint on disk, as its manifest claims it.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +23,7 @@ pub struct Found {
 pub struct Inventory {
     pub checkpoints: BTreeMap<Id, Found>,
     pub evaluations: Vec<Evaluation>,
+    pub probes: Vec<Probe>,
     /// What could not be read, for people to see; never used.
     pub damaged: Vec<(PathBuf, String)>,
 }
@@ -69,6 +70,12 @@ impl Store {
                 inventory.damaged.push((entry.path().into(), "it is a link, and links are not followed here".into()));
             } else if entry.file_type().is_dir() && is_checkpoint(&entry) {
                 self.note_checkpoint(&mut inventory, entry.path());
+            } else if entry.file_type().is_file() && in_folder(entry.path(), "probes") {
+                match self.read_sealed::<Probes>(entry.path()) {
+                    Ok(probes) if probes.version != PROBE => {}
+                    Ok(probes) => inventory.probes.extend(probes.probes),
+                    Err(error) => inventory.damaged.push((entry.path().into(), error.to_string())),
+                }
             } else if entry.file_type().is_file() && in_folder(entry.path(), "evaluations") {
                 match self.read_sealed::<Evaluation>(entry.path()) {
                     // What another evaluator computed does not compare with what this one does.

@@ -14,6 +14,7 @@ mod numerics;
 mod optimizer;
 mod planted;
 mod self_test;
+mod terms;
 mod trace;
 mod trainee;
 
@@ -26,9 +27,13 @@ pub use self::decode::{Answers, Decoded, decode};
 pub use self::device::{Backend, Choice, Place};
 pub use self::planted::Planted;
 
+use std::collections::BTreeMap;
+
 use crate::execute::{Executor, Failure, Start, Trainee};
 use crate::history::Root;
 use crate::record::{Numerics, Outcome, Outcomes, Scores, Tensors};
+use crate::spec::Supervision;
+use crate::task::loss::Loss;
 use crate::task::metrics::{Answer, Counts};
 use crate::task::sampler::Sampler;
 use crate::task::spectrum::Spectrum;
@@ -86,6 +91,17 @@ impl Executor for Burn {
     ) -> Result<Option<Scores>, Failure> {
         let answers = self.answers(root, weights, spectra, stop)?;
         Ok(answers.map(|answers| scores(root, spectra, &answers)))
+    }
+
+    fn terms(
+        &self,
+        root: &Root,
+        supervision: Supervision,
+        weights: &Tensors,
+        spectra: &[Spectrum],
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<BTreeMap<Loss, f64>>, Failure> {
+        terms::terms(root.model.recursive(), supervision, weights, spectra, &self.place, stop)
     }
 }
 

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use crate::execute::{Executor, Failure, Start, Stepped};
 use crate::history::{History, Piece, Settings, Span};
 use crate::record::{State, Tensors};
+use crate::task::loss::Loss;
 use crate::task::model::Recursive;
 use crate::task::random::{Purpose, stream};
 use crate::task::sampler::{Drawer, Pool, Sampler};
 use crate::task::spectrum::Spectrum;
 use crate::task::synthetic;
+use crate::train::layout::Layout;
 use crate::train::testing::{begin, busy, history, plain, train};
 use crate::train::testing::{micro, root, synthetic};
-use crate::train::{Burn, Choice, Decoded};
+use crate::train::{Burn, Choice, Decoded, testing};
 
 #[test]
 fn a_run_that_was_cut_gives_the_bytes_of_one_that_was_not() {
@@ -159,4 +161,25 @@ fn sixty_four_spectra_are_learned_by_heart() {
         }
     }
     panic!("64 spectra were not learned in {steps} steps");
+}
+
+/// On the batch that was trained, without dropout and smoothing, the terms are those that training logs; parts add up.
+#[test]
+fn probed_terms_are_those_of_training() {
+    let settings = Settings { dropout: 0.0, label_smoothing: 0.0, batch: 70, micro_batch: 70, ..busy() };
+    let history = history(settings, 1);
+    let (measured, _) = train(&history, 0, None);
+    let at = history.at(0);
+    let model = history.root().model.recursive();
+    let sampler = testing::sampler(model);
+    let spectra: Vec<Spectrum> =
+        (0..at.batch as u64).map(|slot| sampler.draw(at.seed, at.step, slot, &at.difficulty)).collect();
+    let weights = Layout::new(model).initial(history.root().seed);
+    let burn = Burn::open(Choice::Cpu).unwrap();
+    let terms = burn.terms(history.root(), at.supervision, &weights, &spectra, &|| false).unwrap().unwrap();
+    for (loss, term) in &measured[0].terms {
+        assert!((terms[loss] / term - 1.0).abs() < 1e-5, "{loss}: {} and {term}", terms[loss]);
+    }
+    assert_eq!(terms.len(), Loss::ALL.len());
+    assert_eq!(burn.terms(history.root(), at.supervision, &weights, &spectra, &|| true), Ok(None));
 }
