@@ -45,12 +45,14 @@ fn refuse_links(root: &Path, path: &Path) -> io::Result<()> {
 /// The bytes of a regular file below a folder. Pipes and devices would block or never end.
 pub fn read(root: &Path, path: &Path) -> io::Result<Vec<u8>> {
     refuse_links(root, path)?;
-    let metadata = fs::metadata(path)?;
-    if !metadata.is_file() {
+    if !fs::metadata(path)?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "not a regular file"));
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
-    File::open(path)?.take(metadata.len()).read_to_end(&mut bytes)?;
+    let file = File::open(path)?;
+    // Of the file that was opened: another may have been renamed onto the path since, and be longer.
+    let length = file.metadata()?.len();
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+    file.take(length).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
