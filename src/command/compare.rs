@@ -158,6 +158,7 @@ fn records<'a>(context: &Context, inventory: &'a Inventory, ready: &Ready, leaf:
         curriculum: curriculum(ready, leaf),
         history: &leaf.history,
         own_from: own,
+        written_weights: leaf.written_weights(),
         stage_starts: stage_starts.collect(),
         rows: joined_rows(&context.store, &line)?,
         evaluations,
