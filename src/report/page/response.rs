@@ -125,6 +125,19 @@ mod tests {
     }
 
     #[test]
+    fn clamped_branches_are_one_grey_dot_at_the_fork() {
+        let mut page = testing::page(5, &[1, 2, 3]);
+        let points = &mut page.responses[0].points;
+        points[1].branches = vec![1, 3];
+        points[1].written = Some("written 100 to 400".into());
+        points.truncate(3);
+        let drawing = draw(&page.lineage, &Palette::of(&page.lineage), &page.responses[0]);
+        assert!(drawing.contains("branch_1, branch_3 (written 100 to 400): +1.0"), "{drawing}");
+        assert_eq!(drawing.matches(">clamped by the fork<").count(), 1);
+        assert!(!drawing.contains("data-branch=\"1\"") && drawing.contains("data-branch=\"0\""));
+    }
+
+    #[test]
     fn a_sweep_without_points_is_an_empty_frame() {
         let page = testing::page(2, &[1]);
         let empty = Response { points: vec![], null_band: None, ..page.responses[0].clone() };
