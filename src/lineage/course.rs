@@ -56,6 +56,12 @@ impl Course {
         self.weights.get(&loss)?.iter().find(|(_, piece)| *piece != Piece::Constant(0.0)).map(|(from, _)| *from)
     }
 
+    /// The weights of every loss it names, by first step; none where the loss is not there.
+    pub fn weights(&self) -> BTreeMap<Loss, Track<Option<Piece>>> {
+        let present = |(from, piece): &(u64, Piece)| (*from, Some(*piece).filter(|piece| *piece != Piece::Constant(0.0)));
+        self.weights.iter().map(|(loss, track)| (*loss, track.iter().map(present).collect())).collect()
+    }
+
     /// The same course with a loss's weights shifted so that they begin at `to`, and 0 before. `None` if it never begins.
     pub fn moved(mut self, loss: Loss, to: u64) -> Option<Course> {
         let begin = self.begins(loss)?;

@@ -1,12 +1,14 @@
 //! Experiments with everything filled in: leaves with their histories.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use super::course::Course;
 use super::library::FileOrigin;
-use crate::history::History;
+use crate::history::{History, Piece};
 use crate::spec::{Decide, Name, Training};
 use crate::task::difficulty::Difficulty;
+use crate::task::loss::Loss;
 use crate::task::preprocess::Preprocessing;
 use crate::task::synthetic::Synthetic;
 
@@ -72,6 +74,12 @@ impl Leaf {
     pub fn stage_starts(&self) -> impl Iterator<Item = u64> + '_ {
         let own = self.own_from() + 1..self.history.end();
         self.stages.iter().map(|stage| stage.from).filter(move |from| own.contains(from))
+    }
+
+    /// The weights that its curriculum gives each loss, by first step, also before the fork and past the end; none where the
+    /// loss is not there.
+    pub fn written_weights(&self) -> BTreeMap<Loss, Vec<(u64, Option<Piece>)>> {
+        self.course.weights()
     }
 }
 

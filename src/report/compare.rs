@@ -8,6 +8,7 @@ use super::differences::{Difference, divergence, settings_that_differ};
 use super::jumps::{Jump, jumps};
 use super::leaves::{LeafRecords, Leaves, SetFacts};
 use super::progress::{SetProgress, progress};
+use super::prose::MOST_NAMES;
 use super::samples::{EqualSamples, batches_differ, equal_samples};
 use super::scores::{SetScores, set_scores};
 use super::stability::{Stability, stability};
@@ -163,9 +164,14 @@ fn remarks(leaves: &Leaves<'_>, sets: &[SetScores], settings: &[String]) -> Vec<
     if leaves.step.is_none() {
         remarks.push("not all leaves have been evaluated at a common step: there is nothing to compare yet".into());
     }
-    for seed in leaves.left_out.iter().flatten() {
-        remarks.push(format!("seed {seed} is left out: not every branch of it has been evaluated past the fork"));
-    }
+    let waiting: Vec<String> = leaves.left_out.iter().flatten().map(u64::to_string).collect();
+    let seeds_wait = match &waiting[..] {
+        [] => None,
+        [one] => Some(format!("seed {one} is left out: not every branch of it")),
+        many if many.len() > MOST_NAMES => Some(format!("{} seeds are left out: not every branch of them", many.len())),
+        several => Some(format!("seeds {} are left out: not every branch of them", several.join(", "))),
+    };
+    remarks.extend(seeds_wait.map(|text| text + " has been evaluated past the fork"));
     if seeds < FEWEST_SEEDS && leaves.branches.len() > 1 {
         let plural = if seeds == 1 { "" } else { "s" };
         remarks.push(format!("{seeds} seed{plural}: numbers, no verdict; {FEWEST_SEEDS} or more show the spread"));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::lineage::{FileOrigin, Known, Leaf, Library, resolve};
 use crate::record::{Evaluation, MetricsRow, Outcomes, Probe, Probed, Scores, Weights};
-use crate::report::{Settled, Style, csv, text};
+use crate::report::{Settled, Style, csv, page, text};
 use crate::spec::{Experiment, Name, Place, parse};
 use crate::task::loss::Loss;
 use crate::task::metrics::Counts;
@@ -84,6 +84,16 @@ impl Case {
         let asked = Asked { experiment: "leaves", reference: "control", rule, rule_change: None };
         compare(&asked, &records, &[facts])
     }
+
+    /// The page without its curves.
+    fn page(&self, comparison: &Comparison) -> page::Page {
+        let branch =
+            |name: &str| page::Branch { name: name.to_owned(), reference: name == comparison.reference, stages: vec![] };
+        let mut branches: Vec<page::Branch> = self.leaves.iter().map(|leaf| branch(leaf.key.branch.as_str())).collect();
+        branches.dedup();
+        let told = page::Told { question: None, comparison, leaves: &[], sets: &[], record: None, updated: "now".to_owned() };
+        page::page(&told, page::Lineage { branches, leaves: vec![], nodes: vec![] })
+    }
 }
 
 /// Around the fork at 10 and the stage at 14.
@@ -106,6 +116,7 @@ fn records<'a>(leaf: &'a Leaf, evaluations: &'a [Evaluation], probes: &'a [Probe
         curriculum: format!("of {}", leaf.key.branch),
         history: &leaf.history,
         own_from: leaf.own_from(),
+        written_weights: leaf.written_weights(),
         stage_starts: vec![14],
         rows: (0..30).map(row).collect(),
         evaluations: evaluations.iter().collect(),
@@ -262,11 +273,70 @@ fn moved_branches_are_shown_as_a_response() {
     let (early, late, control) = (at(24), at(14), at(18).replace("at_18", "control"));
     let case = Case::new(&[&early, &late, &control], "[1, 2, 3]", |branch, seed| 0.5 + noise(branch, seed));
     let sweep = case.compared(None).sweep.unwrap();
-    let points: Vec<(Option<u64>, bool)> = sweep.curves[0].points.iter().map(|point| (point.to, point.is_reference)).collect();
+    let points: Vec<(Option<u64>, bool)> =
+        sweep.curves[0].points.iter().map(|point| (point.onset.to, point.is_reference)).collect();
     assert_eq!(points, [(Some(14), false), (Some(18), true), (Some(24), false)]);
     assert!(sweep.curves[0].null_band.unwrap() > 0.0);
     let shown = text(&case.compared(None), None, Style::default());
     assert!(shown.contains("when Precursor begins: token accuracy on hard"), "{shown}");
+}
+
+#[test]
+fn branches_clamped_by_the_fork_are_one_point_for_every_reader() {
+    let at = |step: u64| {
+        format!(
+            "(name: \"at_{step}\", curriculum: Inline(stages: [(from: 0, loss: {{CrossEntropy: 1}}),
+            (from: {step}, loss: {{CrossEntropy: 1, Precursor: 0.1}}, ramp: 3)])),"
+        )
+    };
+    let control = at(18).replace("at_18", "control");
+    let case = Case::new(&[&at(24), &at(4), &at(2), &control], "[1, 2, 3]", |branch, seed| match branch {
+        "at_4" | "at_2" => 0.6 + noise("same", seed),
+        _ => 0.5 + noise(branch, seed),
+    });
+    let found = case.compared(None);
+    let points = &found.sweep.as_ref().unwrap().curves[0].points;
+    let steps: Vec<(Option<u64>, String)> = points.iter().map(|point| (point.onset.to, point.onset.names())).collect();
+    assert_eq!(steps, [(Some(10), "at_2, at_4".into()), (Some(18), "control".into()), (Some(24), "at_24".into())]);
+    let mean = points[0].mean;
+    assert!((mean - 0.1).abs() < 0.01, "{mean}");
+    let json = serde_json::to_value(&found).unwrap();
+    let point = &json["sweep"]["curves"][0]["points"][0];
+    assert_eq!((&point["onset"]["to"], &point["onset"]["branches"][1]["written"]), (&10.into(), &4.into()));
+    let table = csv(&found);
+    for (branch, text) in [("at_2", ""), ("at_4", "; the same training as at_2")] {
+        let line = format!("\r\nsweep,{branch},,hard,token_accuracy,10,{mean},");
+        let rest = table.split(&line).nth(1).unwrap_or_else(|| panic!("{table}"));
+        let written = branch.trim_start_matches("at_");
+        let cell = format!("written {written}, clamped by the fork{text}");
+        assert!(rest.lines().next().unwrap().ends_with(&format!(",\"{cell}\"")), "{rest}");
+    }
+    let shown = text(&found, None, Style::default());
+    assert!(shown.contains("10, clamped") && shown.contains("`at_2`, `at_4` (written 2 to 4, on from 10)"), "{shown}");
+    let response = &case.page(&found).responses[0];
+    let drawn: Vec<(u64, Vec<usize>, f64)> =
+        response.points.iter().map(|point| (point.to, point.branches.clone(), point.difference.value)).collect();
+    assert_eq!(drawn, [(10, vec![2, 1], mean), (18, vec![3], 0.0), (24, vec![0], points[2].mean)]);
+    assert_eq!(response.points[0].written.as_deref(), Some("written 2 to 4"));
+    assert!(response.note.starts_with("clamped by the fork, as Precursor was to begin before it: `at_2`"), "{}", response.note);
+}
+
+#[test]
+fn sentences_count_many_branches_and_tables_have_them_all() {
+    let branch = |index: usize| format!("(name: \"b{index}\", curriculum: Inherit, change: (dropout: 0.{index})),");
+    let branches: Vec<String> = (1..10).map(branch).chain([CONTROL.to_owned()]).collect();
+    let branches: Vec<&str> = branches.iter().map(String::as_str).collect();
+    let case = Case::new(&branches, "[1, 2, 3]", |branch, seed| match branch {
+        "b1" => 0.7 + noise("b1", seed),
+        "control" => 0.5 + noise("control", seed),
+        _ => 0.5 + 30.0 * noise(branch, seed),
+    });
+    let found = case.compared(Some(&rule(0.01)));
+    assert!(found.conclusion.line.contains("; not decided: 8 branches (rule:"), "{}", found.conclusion.line);
+    let shown = text(&found, None, Style::default());
+    assert!(shown.contains("b6 against control: identical") && !shown.contains("b7 against control"), "{shown}");
+    assert!(shown.contains("and 3 more branches, whose settings are in comparison.csv"), "{shown}");
+    assert!(csv(&found).contains("\r\ndifference of settings,b9,"));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::measure;
+use super::prose::{MOST_NAMES, listed};
 use super::scores::{BranchScores, SetScores};
 use super::statistics::{Estimate, Judgement};
 use crate::spec::Decide;
@@ -124,7 +125,7 @@ fn nothing_better(parties: &Parties<'_>, known: &[(&BranchScores, &Estimate)], s
 fn undecided_besides(known: &[(&BranchScores, &Estimate)]) -> String {
     let open: Vec<String> =
         known.iter().filter(|(_, estimate)| is_open(estimate)).map(|(branch, _)| format!("`{}`", branch.branch)).collect();
-    if open.is_empty() { String::new() } else { format!("; not decided: {}", open.join(", ")) }
+    if open.is_empty() { String::new() } else { format!("; not decided: {}", listed(&open, "branches")) }
 }
 
 fn is_open(estimate: &Estimate) -> bool {
@@ -145,8 +146,9 @@ fn without_rule(parties: &Parties<'_>) -> String {
         [(branch, estimate)] => sentence(parties, branch, estimate, set, metric),
         several => {
             let words = |(branch, estimate): &(&BranchScores, &Estimate)| format!("`{}` {}", branch.branch, verdict(estimate));
-            let listed = several.iter().take(6).map(words).collect::<Vec<_>>().join(", ");
-            let more = if several.len() > 6 { format!(" and {} more", several.len() - 6) } else { String::new() };
+            let listed = several.iter().take(MOST_NAMES).map(words).collect::<Vec<_>>().join(", ");
+            let hidden = several.len().saturating_sub(MOST_NAMES);
+            let more = if hidden > 0 { format!(" and {hidden} more") } else { String::new() };
             format!("against `{}`, token accuracy on `{}`: {listed}{more}", parties.reference, set.set)
         }
     }

@@ -2,10 +2,11 @@
 
 use super::compare::Comparison;
 use super::jumps::{Jump, Lasting};
+use super::onsets::Begun;
 use super::progress::SetProgress;
 use super::scores::{BranchScores, SetScores};
 use super::statistics::Estimate;
-use super::sweep::Curve;
+use super::sweep::{Curve, SweepPoint};
 
 const COLUMNS: [&str; 11] = ["section", "branch", "seed", "set", "metric", "step", "value", "low", "high", "seeds", "text"];
 
@@ -183,18 +184,28 @@ fn progress(lines: &mut Vec<Line>, set: &SetProgress, seeds: &[Option<u64>]) {
 }
 
 fn response(lines: &mut Vec<Line>, curve: &Curve) {
-    lines.extend(curve.points.iter().map(|point| Line {
+    let all = curve.points.iter().flat_map(|point| point.onset.branches.iter().map(move |begun| (point, begun)));
+    lines.extend(all.map(|(point, begun)| Line {
         section: "sweep",
-        branch: point.branch.clone(),
+        branch: begun.branch.clone(),
         set: curve.set.clone(),
         metric: curve.metric.clone(),
-        step: point.to,
+        step: point.onset.to,
         value: Some(point.mean),
         low: point.interval.map(|(low, _)| low),
         high: point.interval.map(|(_, high)| high),
-        text: if point.is_reference { "reference".into() } else { String::new() },
+        text: place(point, begun),
         ..Line::default()
     }));
+}
+
+/// What is to be known of a branch's place on the curve; nothing where it stands alone where it was written.
+fn place(point: &SweepPoint, begun: &Begun) -> String {
+    let first = &point.onset.branches[0].branch;
+    let reference = point.is_reference.then(|| "reference".to_owned());
+    let written = begun.written.map(|written| format!("written {written}, clamped by the fork"));
+    let same = (begun.branch != *first).then(|| format!("the same training as {first}"));
+    [reference, written, same].into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 fn jump(lines: &mut Vec<Line>, jump: &Jump) {

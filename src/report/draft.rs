@@ -1,6 +1,7 @@
 //! The text of new files, as a person would write them: with comments that say what each field is for.
 
 use super::numbers::underscored;
+use super::prose::MOST_NAMES;
 use crate::spec::{Branch, CurriculumChoice, Name, Reference, render_ron};
 
 /// An experiment that is to be written.
@@ -120,6 +121,7 @@ fn usual_question(branches: &[Branch]) -> String {
     let names: Vec<&str> = branches.iter().map(|branch| branch.name.as_str()).collect();
     match &names[..] {
         [only] => format!("What does {only} come to?"),
+        many if many.len() > MOST_NAMES => format!("Which of {} branches is best?", many.len()),
         [before @ .., last] => format!("Which is best: {} or {last}?", before.join(", ")),
         [] => String::new(),
     }

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::history::History;
+use crate::history::{History, Piece};
 use crate::lineage::LeafKey;
 use crate::record::{Evaluation, MetricsRow, Probe};
+use crate::task::loss::Loss;
 
 /// What is known of one leaf.
 #[derive(Clone, Debug)]
@@ -15,6 +16,9 @@ pub struct LeafRecords<'a> {
     pub history: &'a History,
     /// Step from which the leaf's own curriculum governs.
     pub own_from: u64,
+    /// The weights that the curriculum gives each loss, by first step, also before the fork and past the end; none where the
+    /// loss is not there.
+    pub written_weights: BTreeMap<Loss, Vec<(u64, Option<Piece>)>>,
     /// Starts of its stages past the fork and before the end.
     pub stage_starts: Vec<u64>,
     /// Rows joined along the lineage.

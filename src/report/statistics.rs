@@ -15,8 +15,9 @@
 //! two sets of replicates of the reference, unpaired, differ with standard deviation √2·r, r that of its seeds; pairing is
 //! credited with removing at most nine tenths of that variance, so s is at least √0.1·√2·r. Three differences that happen to
 //! lie close together are thus no verdict. The floor only widens, so a null is called different in at most 0.05 of all
-//! experiments, whatever the spreads and however the seeds correlate; `tests/calibration.rs` shows the rates. For a share of
-//! N spectra s is at least half a spectrum, 0.5/N: less cannot be seen.
+//! experiments, whatever the spreads and however the seeds correlate; `tests/calibration.rs` shows the rates, and
+//! `tests/train/calibration.rs` those of trained networks. For a share of N spectra s is at least half a spectrum, 0.5/N: less
+//! cannot be seen.
 
 use serde::Serialize;
 

@@ -2,6 +2,7 @@
 
 use super::compare::Comparison;
 use super::numbers::grouped;
+use super::prose::{MOST_NAMES, listed};
 use super::scores::SetScores;
 use super::style::{Look, Style, columns};
 use super::text_tables as tables;
@@ -19,7 +20,7 @@ pub fn text(comparison: &Comparison, question: Option<&str>, style: Style) -> St
     comparison.sets.iter().for_each(|set| set_page(&mut page, comparison, set));
     if let Some(equal) = &comparison.equal_samples {
         let steps = equal.steps.iter().map(|(branch, step)| format!("{branch} at step {}", grouped(*step)));
-        let steps = steps.collect::<Vec<_>>().join(", ");
+        let steps = listed(&steps.collect::<Vec<_>>(), "branches, each at a step of its own");
         page.heading(&format!("at equal samples: {} seen ({steps})", grouped(equal.samples)));
         equal.sets.iter().for_each(|set| scores(&mut page, comparison, set));
     }
@@ -28,6 +29,7 @@ pub fn text(comparison: &Comparison, question: Option<&str>, style: Style) -> St
             page.heading(&tables::sweep_title(sweep, curve));
             page.table(tables::sweep(curve, table_style));
         }
+        sweep.clamped().iter().for_each(|clamped| page.lines(clamped, "  ", Look::Faint));
     }
     if let Some(first) = comparison.jumps.first() {
         page.heading(&tables::jumps_title(first));
@@ -75,9 +77,13 @@ fn head(page: &mut Page, comparison: &Comparison, question: Option<&str>) {
         page.lines(&format!("note: {change}"), "", Look::Doubtful);
     }
     page.out.push('\n');
-    for head in &comparison.heads {
+    for head in comparison.heads.iter().take(MOST_NAMES) {
         let text = format!("{} against {}: {}", head.branch, comparison.reference, head.difference);
         text.lines().for_each(|line| page.lines(line, "", Look::Plain));
+    }
+    let more = comparison.heads.len().saturating_sub(MOST_NAMES);
+    if more > 0 {
+        page.lines(&format!("and {more} more branches, whose settings are in comparison.csv"), "", Look::Faint);
     }
     let step = comparison.step.map_or("no common step".to_owned(), |step| format!("step {}", grouped(step)));
     let what = if comparison.seed_list.iter().all(Option::is_none) { "replicate" } else { "seed" };

@@ -170,8 +170,8 @@ pub fn sweep(curve: &Curve, style: Style) -> String {
             (false, None) => "numbers only".to_owned(),
         };
         table.row([
-            point.to.map_or("never".to_owned(), grouped),
-            point.branch.clone(),
+            point.onset.step(),
+            point.onset.names(),
             measure::signed(&curve.metric, point.mean),
             interval_text(&curve.metric, point.interval),
             verdict,

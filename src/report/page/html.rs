@@ -11,7 +11,16 @@ use crate::report::grouped;
 
 const UPLOT: &str = include_str!("assets/uPlot.iife.min.js");
 const UPLOT_STYLE: &str = include_str!("assets/uPlot.min.css");
-const SCRIPT: &str = include_str!("assets/report.js");
+/// One function around all of it, so that no name of the script is the page's.
+const SCRIPT: &str = concat!(
+    "\"use strict\";\n(() => {\n",
+    include_str!("assets/view.js"),
+    include_str!("assets/drawing.js"),
+    include_str!("assets/charts.js"),
+    include_str!("assets/reading.js"),
+    include_str!("assets/controls.js"),
+    "})();\n"
+);
 const STYLE: &str = include_str!("assets/report.css");
 /// Differences shown before the others are folded.
 const MOST_DIFFS: usize = 5;

@@ -169,10 +169,11 @@ fn responses(comparison: &Comparison, branch: &dyn Fn(&str) -> usize) -> Vec<Res
             .iter()
             .filter_map(|point| {
                 let difference = Ranged { value: point.mean, interval: point.interval };
-                Some(ResponsePoint { branch: branch(&point.branch), to: point.to?, difference })
+                let branches = point.onset.branches.iter().map(|begun| branch(&begun.branch)).collect();
+                Some(ResponsePoint { branches, to: point.onset.to?, written: point.onset.written(), difference })
             })
             .collect(),
-        note: String::new(),
+        note: sweep.clamped().unwrap_or_default(),
     };
     sweep.curves.iter().map(response).collect()
 }

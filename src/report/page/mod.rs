@@ -176,12 +176,15 @@ pub struct Response {
     pub note: String,
 }
 
-/// One branch of a sweep.
+/// One training of a sweep.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ResponsePoint {
-    pub branch: usize,
+    /// One, or several that are the same training.
+    pub branches: Vec<usize>,
     /// Step from which the loss is on.
     pub to: u64,
+    /// Where it was to begin, if the fork clamped it: `written 0 to 400`.
+    pub written: Option<String>,
     /// Mean difference to the baseline.
     pub difference: Ranged,
 }

@@ -1,10 +1,13 @@
 //! The response curve of a sweep: how a metric answers to the step from which a loss is on.
 
+use std::collections::BTreeSet;
+
 use super::colour::{Ink, Palette};
 use super::frame::{Frame, LEFT, with_room};
 use super::lineage::Lineage;
 use super::svg::{Anchor, Stroke, Svg};
-use super::{Ranged, Response, Scale};
+use super::{Ranged, Response, ResponsePoint, Scale};
+use crate::report::prose::listed;
 
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 290.0;
@@ -29,6 +32,7 @@ pub(super) fn draw(lineage: &Lineage, palette: &Palette, response: &Response) ->
     frame.mark_steps(&mut svg, &steps);
     let middle = f64::midpoint(frame.left, frame.right);
     svg.text((middle, HEIGHT - 6.0), Anchor::Middle, Ink::Soft, 11.0, "step from which the loss is on");
+    mark_clamped(&mut svg, &frame, response);
     draw_points(&mut svg, &frame, lineage, response);
     svg.finish()
 }
@@ -69,14 +73,33 @@ fn draw_points(svg: &mut Svg<'_>, frame: &Frame, lineage: &Lineage, response: &R
     let place = |to: u64, value: f64| (frame.x(to as f64), frame.y(value));
     svg.path(response.points.iter().map(|point| place(point.to, point.difference.value)), Stroke::of(Ink::Trunk, 1.2));
     for point in &response.points {
-        let ink = Ink::Branch(point.branch);
-        svg.open(Some(point.branch));
+        // What branches share is grey, and hidden with none of them.
+        let own = (point.branches.len() == 1).then(|| point.branches[0]);
+        let ink = own.map_or(Ink::Trunk, Ink::Branch);
+        svg.open(own);
         if let Some((low, high)) = point.difference.interval {
             svg.line(place(point.to, low), place(point.to, high), Stroke::of(ink, 1.5));
         }
-        let title = format!("{}: {}", lineage.name(point.branch), words(response.scale, point.difference));
+        let title = format!("{}: {}", called(lineage, point), words(response.scale, point.difference));
         svg.dot(place(point.to, point.difference.value), 3.6, ink, &title);
         svg.close();
+    }
+}
+
+/// `early, sooner (written 0 to 400)`.
+fn called(lineage: &Lineage, point: &ResponsePoint) -> String {
+    let names: Vec<&str> = point.branches.iter().map(|branch| lineage.name(*branch)).collect();
+    let written = point.written.as_ref().map(|written| format!(" ({written})"));
+    listed(&names, "branches") + &written.unwrap_or_default()
+}
+
+/// A line at each step to which the fork clamped a branch.
+fn mark_clamped(svg: &mut Svg<'_>, frame: &Frame, response: &Response) {
+    let clamped: BTreeSet<u64> = response.points.iter().filter(|point| point.written.is_some()).map(|point| point.to).collect();
+    for step in clamped {
+        let x = frame.x(step as f64);
+        svg.line((x, frame.top), (x, frame.bottom), Stroke::of(Ink::Soft, 1.0).dashed("2 3"));
+        svg.text((x + 4.0, frame.top + 10.0), Anchor::Start, Ink::Soft, 10.0, "clamped by the fork");
     }
 }
 
@@ -99,6 +122,19 @@ mod tests {
         let drawing = draw(&page.lineage, &Palette::of(&page.lineage), &page.responses[0]);
         assert!(drawing.contains("branch_0: +1.0 (+0.5 to +1.5)"), "{drawing}");
         assert_eq!(drawing.matches("<circle").count(), 4);
+    }
+
+    #[test]
+    fn clamped_branches_are_one_grey_dot_at_the_fork() {
+        let mut page = testing::page(5, &[1, 2, 3]);
+        let points = &mut page.responses[0].points;
+        points[1].branches = vec![1, 3];
+        points[1].written = Some("written 100 to 400".into());
+        points.truncate(3);
+        let drawing = draw(&page.lineage, &Palette::of(&page.lineage), &page.responses[0]);
+        assert!(drawing.contains("branch_1, branch_3 (written 100 to 400): +1.0"), "{drawing}");
+        assert_eq!(drawing.matches(">clamped by the fork<").count(), 1);
+        assert!(!drawing.contains("data-branch=\"1\"") && drawing.contains("data-branch=\"0\""));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::svg::{Stroke, Svg};
 use super::text::{escape, prose};
 use super::{Field, Finding, Grid, Lengths, Outcome, OutcomeRow, Page, Ranged, Scale, Setting};
 use crate::report::grouped;
+use crate::report::prose::MOST_NAMES;
 
 /// Size of the drawing of a difference in its cell.
 const CELL: (f64, f64) = (190.0, 16.0);
@@ -202,13 +203,10 @@ pub(super) fn settings(lineage: &Lineage, settings: &[Setting]) -> String {
     for setting in settings {
         for (index, (value, branches)) in setting.values.iter().enumerate() {
             let name = if index == 0 { escape(&setting.name) } else { String::new() };
-            let who =
-                |branch: &usize| format!("<span class=\"who\">{}{}</span>", swatch(*branch), escape(lineage.name(*branch)));
-            let who: Vec<String> = branches.iter().map(who).collect();
             rows += &format!(
                 "<tr><td class=\"text\">{name}</td><td class=\"text long\">{}</td><td class=\"text long\">{}</td></tr>",
                 escape(value),
-                who.join(" ")
+                who(lineage, branches)
             );
         }
     }
@@ -216,6 +214,16 @@ pub(super) fn settings(lineage: &Lineage, settings: &[Setting]) -> String {
         "<div class=\"scroll\"><table><thead><tr><th class=\"text\">setting</th><th class=\"text\">value</th>\
          <th class=\"text\">branches</th></tr></thead><tbody>{rows}</tbody></table></div>"
     )
+}
+
+/// Branches by name; many are folded behind their number.
+fn who(lineage: &Lineage, branches: &[usize]) -> String {
+    let one = |branch: &usize| format!("<span class=\"who\">{}{}</span>", swatch(*branch), escape(lineage.name(*branch)));
+    let all = branches.iter().map(one).collect::<Vec<_>>().join(" ");
+    match branches.len() > MOST_NAMES {
+        true => format!("<details><summary>{} branches</summary>{all}</details>", branches.len()),
+        false => all,
+    }
 }
 
 #[cfg(test)]
@@ -240,6 +248,17 @@ mod tests {
         page.outcomes[0].rows.iter_mut().for_each(|row| row.difference = None);
         let table = outcomes(&page, &Palette::of(&page.lineage));
         assert!(!table.contains("difference to") && !table.contains("<svg"), "{table}");
+    }
+
+    #[test]
+    fn many_branches_of_one_setting_are_folded() {
+        let lineage = testing::lineage(9, &[1]);
+        let shown = |count: usize| {
+            settings(&lineage, &[Setting { name: "batch".into(), values: vec![("8".into(), (0..count).collect())] }])
+        };
+        assert!(!shown(6).contains("<details>") && shown(6).contains("branch_5"));
+        let folded = shown(9);
+        assert!(folded.contains("<details><summary>9 branches</summary>") && folded.contains("branch_8"), "{folded}");
     }
 
     #[test]

@@ -92,7 +92,12 @@ pub(super) fn page(branches: usize, seeds: &[u64]) -> Page {
         }
     };
     let others = (0..branches).filter(|branch| !is_reference(*branch));
-    let point = |branch: usize| ResponsePoint { branch, to: 800 + 100 * branch as u64, difference: ranged(0.01, 0.005) };
+    let point = |branch: usize| ResponsePoint {
+        branches: vec![branch],
+        to: 800 + 100 * branch as u64,
+        written: None,
+        difference: ranged(0.01, 0.005),
+    };
     Page {
         title: "precursor_timing".into(),
         question: Some("Does a later precursor loss end higher?".into()),
