@@ -220,7 +220,7 @@ fn branch(plan: &Plan, inventory: &Inventory, node: usize, lead: &str, below: &s
 fn stages(leaf: &Leaf) -> String {
     let mut table = Table::new(["from", "stage", "weights", "length", "noise"]);
     let own = leaf.own_from();
-    let spans = leaf.history.spans().iter().filter(|span| span.from >= own).map(|span| span.from);
+    let spans = leaf.history.spans().iter_from(leaf.history.spans().begun_before(own)).map(|span| span.from);
     let mut edges: Vec<u64> = [own].into_iter().chain(spans).collect();
     edges.dedup();
     for edge in edges.into_iter().filter(|edge| *edge < leaf.history.end()) {

@@ -296,9 +296,7 @@ impl File<'_> {
     fn check_spans(&self, history: &History, from: u64, place: &Place, faults: &mut Faults) {
         let longest = history.root().model.recursive().longest_peptide();
         let source = history.root().data.length_range(longest);
-        let own = history.spans().iter().filter(|span| span.from >= from);
-        let current = history.spans().iter().rfind(|span| span.from < from).into_iter();
-        for span in current.chain(own) {
+        for span in history.spans().iter_from(history.spans().begun_before(from).saturating_sub(1)) {
             let step = span.from.max(from);
             let (shortest, most) = span.settings.difficulty.length;
             if span.settings.losses.is_empty() {
