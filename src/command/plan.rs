@@ -33,11 +33,10 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn main(directory: Option<&Path>, args: &Args) -> Result<(), Fault> {
-    let context = Context { from_recorded: args.from_recorded, ..Context::open(directory)? };
+    let context = Context { from_recorded: args.from_recorded, believes: true, ..Context::open(directory)? };
     let ready = context.ready(&args.experiment)?;
     let inventory = context.inventory();
-    let material = context.material(&ready)?;
-    let plan = ready.plan(&inventory, &material);
+    let plan = ready.plan(&inventory, &context.planned(&ready)?.sets);
     let why = if args.why { not_applied(&context, &ready, &plan, &inventory) } else { vec![] };
     match args.json {
         true => print_json(&Shown { not_applied: why, ..for_programs(&plan) })?,

@@ -103,6 +103,7 @@ impl Repeat<'_> {
             store: Store::new(std::path::absolute(&folder).unwrap_or(folder), Arc::new(RealDisk)),
             versions: self.context.versions.clone(),
             from_recorded: false,
+            believes: false,
         };
         let work = Work {
             context: &target,

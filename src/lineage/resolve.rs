@@ -58,9 +58,10 @@ impl<'a> Resolver<'a> {
     /// Resolves an experiment after its ancestors, without recursion: lineages may be long.
     fn with_ancestors(&mut self, target: &Name) {
         let mut line: Vec<&Name> = Vec::new();
+        let mut places: BTreeMap<&Name, usize> = BTreeMap::new();
         let mut next = self.library.experiments.get_key_value(target).map(|(name, _)| name);
         while let Some(name) = next.filter(|name| !self.done.contains_key(*name)) {
-            if let Some(start) = line.iter().position(|seen| *seen == name) {
+            if let Some(start) = places.insert(name, line.len()) {
                 self.cycle(&line[start..]);
                 break;
             }

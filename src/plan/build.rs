@@ -206,24 +206,26 @@ impl Plan {
 
 /// The target's leaves, and their ancestors' as far as they are forked from; ancestors first.
 fn members(target: &Resolved, leaves: &BTreeMap<&LeafKey, &Leaf>) -> Vec<Member> {
-    let mut ancestors: Vec<(LeafKey, u64)> = Vec::new();
+    let mut ancestors: Vec<(&LeafKey, u64)> = Vec::new();
+    let mut places: BTreeMap<&LeafKey, usize> = BTreeMap::new();
     for leaf in &target.leaves {
         let mut fork = leaf.fork.as_ref();
         let mut needed = u64::MAX;
         while let Some(at) = fork {
             // A fork before its parent's own fork needs no more of the grandparent than that.
             needed = needed.min(at.step);
-            match ancestors.iter_mut().find(|(key, _)| *key == at.parent) {
+            let place = *places.entry(&at.parent).or_insert(ancestors.len());
+            match ancestors.get_mut(place) {
                 Some((_, step)) if *step >= needed => break,
                 Some((_, step)) => *step = needed,
-                None => ancestors.push((at.parent.clone(), needed)),
+                None => ancestors.push((&at.parent, needed)),
             }
             fork = leaves.get(&at.parent).and_then(|parent| parent.fork.as_ref());
         }
     }
-    let ancestor = |(key, step): (LeafKey, u64)| {
-        let leaf = leaves.get(&key)?;
-        Some(Member { key, history: leaf.history.cut(step), is_target: false, own_from: leaf.own_from() })
+    let ancestor = |(key, step): (&LeafKey, u64)| {
+        let leaf = leaves.get(key)?;
+        Some(Member { key: key.clone(), history: leaf.history.cut(step), is_target: false, own_from: leaf.own_from() })
     };
     let own = |leaf: &Leaf| Member {
         key: leaf.key.clone(),
