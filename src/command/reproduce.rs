@@ -157,7 +157,7 @@ fn evidence(source: &Source, target: &Store, ready: &Ready, outcome: Outcome) ->
 fn compare_stretches(recorded: &Side, repeated: &Side, ready: &Ready, evidence: &mut Evidence) -> Result<(), Fault> {
     let plan = Plan::new(&ready.resolution.experiments, &ready.name, &Existing::default(), &BTreeMap::new());
     for (index, node) in plan.tree.nodes.iter().enumerate() {
-        let history = plan.members[node.members[0]].history.cut(node.step);
+        let history = plan.members[node.first].history.cut(node.step);
         let (a, b) = (recorded.pieces(&history, node.from)?, repeated.pieces(&history, node.from)?);
         let (Some(last), Some(other)) = (a.last(), b.last()) else { continue };
         let name = plan.owners[index].to_string();

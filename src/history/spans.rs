@@ -46,6 +46,11 @@ impl Spans {
         self.hashed(index).map(|hashed| &hashed.span)
     }
 
+    /// What tells a span from others: its first step and the digest of its settings.
+    pub fn name(&self, index: usize) -> Option<(u64, Id)> {
+        self.hashed(index).map(|hashed| (hashed.span.from, *hashed.digest()))
+    }
+
     pub fn first(&self) -> Option<&Span> {
         self.get(0)
     }
@@ -125,9 +130,12 @@ impl Spans {
 }
 
 impl Hashed {
+    fn digest(&self) -> &Id {
+        self.settings.get_or_init(|| self.span.settings.fields().id())
+    }
+
     fn write(&self, fields: &mut Fields) {
-        let settings = self.settings.get_or_init(|| self.span.settings.fields().id());
-        fields.whole("from", self.span.from).part_of_id("settings", settings);
+        fields.whole("from", self.span.from).part_of_id("settings", self.digest());
     }
 }
 
