@@ -58,7 +58,7 @@ fn main() {
     let (material, _) = material(&project.root, &experiments, &resolution).expect("its data are drawn");
     let history = resolution.experiments[&name].leaves[0].history.clone();
     let end = (TURNS as u64 + 1) * STEPS;
-    let history = history.extend(history.end(), history.spans().to_vec(), end.max(history.end()));
+    let history = history.extend(history.end(), history.spans().iter().cloned(), end.max(history.end()));
     let side = |ledger: bool| side(&history, &material, ledger);
     let (mut with, mut without) = (side(true), side(false));
     let first = with.turn() + without.turn();

@@ -398,7 +398,7 @@ fn check_tree(paths: &[Path<'_>]) -> Result<(), TestCaseError> {
             let node = &tree.nodes[index];
             prop_assert!(node.from == at && node.step > at, "edges follow each other");
             prop_assert_eq!(node.id, path.history.ids([node.step])[0]);
-            prop_assert!(node.members.contains(&member));
+            prop_assert!(tree.through(index).any(|other| other == member));
             at = node.step;
         }
         prop_assert_eq!(at, path.history.end());
@@ -408,9 +408,12 @@ fn check_tree(paths: &[Path<'_>]) -> Result<(), TestCaseError> {
     }
     for (index, node) in tree.nodes.iter().enumerate() {
         let through: Vec<usize> = (0..paths.len()).filter(|&member| lines[member].contains(&index)).collect();
-        prop_assert_eq!(&node.members, &through);
+        let mut members: Vec<usize> = tree.through(index).collect();
+        members.sort_unstable();
+        prop_assert_eq!(&members, &through);
+        prop_assert_eq!(node.first, through[0]);
         prop_assert!(node.parent.is_none_or(|parent| parent < index && tree.nodes[parent].children.contains(&index)));
-        let marked = node.members.iter().any(|&member| paths[member].marks.contains(&node.step));
+        let marked = through.iter().any(|&member| paths[member].marks.contains(&node.step));
         prop_assert!(marked || !node.ends.is_empty() || node.children.len() > 1, "a node has a reason");
     }
     for a in 0..paths.len() {

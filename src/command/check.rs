@@ -16,7 +16,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn main(directory: Option<&Path>, args: &Args) -> Result<(), Fault> {
-    let context = Context::open(directory)?;
+    let context = Context { believes: true, ..Context::open(directory)? };
     let (diagnostics, checked) = match &args.experiment {
         Some(target) => match context.ready(target) {
             Ok(ready) => {
@@ -27,7 +27,9 @@ pub(crate) fn main(directory: Option<&Path>, args: &Args) -> Result<(), Fault> {
             Err(other) => return Err(other),
         },
         None => {
-            let (mut loaded, targets) = context.project.load_all();
+            let mut digests = context.digests();
+            let (mut loaded, targets) = context.project.load_all_with(&mut digests);
+            context.remember(&digests);
             loaded.resolve(&targets);
             let files = loaded.texts.len();
             (Diagnostics::new(loaded), files)

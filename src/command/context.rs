@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Fault;
 use super::diagnostics::Diagnostics;
@@ -10,7 +10,7 @@ use super::note;
 use super::versions::take_recorded;
 use crate::history::Versions;
 use crate::lineage::{LeafKey, Resolution, Resolved};
-use crate::load::{Loaded, Project, Reading, material};
+use crate::load::{Digests, Loaded, Planned, Project, Reading, material_with, planned};
 use crate::plan::{Existing, Material, Plan};
 pub(crate) use crate::report::grouped;
 use crate::spec::{Experiment, Name};
@@ -24,6 +24,8 @@ pub(crate) struct Context {
     pub versions: Versions,
     /// Whether experiments that have run before keep the versions they were trained with.
     pub from_recorded: bool,
+    /// Whether data files that look as they did are taken to be what they were. Not where anything is trained or proved.
+    pub believes: bool,
 }
 
 /// An experiment without problems.
@@ -31,19 +33,22 @@ pub(crate) struct Ready {
     pub name: Name,
     pub loaded: Loaded,
     pub resolution: Resolution,
+    /// Digests of its data files.
+    digests: Mutex<Digests>,
 }
 
 impl Context {
     pub fn open(directory: Option<&Path>) -> Result<Context, Fault> {
         let project = Project::find(directory).map_err(Fault::Arguments)?;
         let store = Store::new(project.runs(), Arc::new(RealDisk));
-        Ok(Context { project, store, versions: Versions::CURRENT, from_recorded: false })
+        Ok(Context { project, store, versions: Versions::CURRENT, from_recorded: false, believes: false })
     }
 
     /// Reads and resolves one experiment with its curricula and ancestors, or reports all their problems.
     pub fn ready(&self, target: &Path) -> Result<Ready, Fault> {
         let files = |loaded: Loaded| Fault::Files(Box::new(Diagnostics::new(loaded)));
-        let (mut loaded, name) = self.project.load(target).map_err(|loaded| files(*loaded))?;
+        let mut digests = self.digests();
+        let (mut loaded, name) = self.project.load_with(target, &mut digests).map_err(|loaded| files(*loaded))?;
         let names: Vec<Name> = loaded.library.experiments.keys().cloned().collect();
         loaded.library.versions = names.into_iter().map(|name| (name, self.versions.clone())).collect();
         if self.from_recorded {
@@ -53,24 +58,46 @@ impl Context {
         if !loaded.problems.is_empty() || !resolution.experiments.contains_key(&name) {
             return Err(files(loaded));
         }
-        Ok(Ready { name, loaded, resolution })
+        self.remember(&digests);
+        Ok(Ready { name, loaded, resolution, digests: Mutex::new(digests) })
+    }
+
+    /// Digests of data files, with what is known of them already.
+    pub fn digests(&self) -> Digests {
+        let cache = self.store.data_cache();
+        if self.believes { Digests::believing(cache, &program()) } else { Digests::fresh(cache) }
+    }
+
+    /// Keeps what was learned of data files for later. It only saves time: that it cannot be written stops nothing.
+    pub fn remember(&self, digests: &Digests) {
+        if let Some(news) = digests.news() {
+            let _ = self.store.save_data_cache(&news);
+        }
+    }
+
+    /// What a plan wants to know of the data; files are read only where they are not known, and what is in them is said.
+    pub fn planned(&self, ready: &Ready) -> Result<Planned, Fault> {
+        let mut digests = ready.digests.lock().unwrap_or_else(PoisonError::into_inner);
+        let planned = planned(&self.project.root, &ready.loaded.library, &ready.resolution, &mut digests);
+        let planned = planned.map_err(Fault::World)?;
+        self.remember(&digests);
+        planned.told.iter().for_each(|line| note(line));
+        Ok(planned)
     }
 
     /// Sources and validation sets; spectra of files that cannot be used are said.
     pub fn material(&self, ready: &Ready) -> Result<Material, Fault> {
         let (material, readings) = self.read_material(ready)?;
         for reading in readings {
-            let reasons: Vec<String> =
-                reading.unusable.reasons.iter().map(|(reason, counted)| format!("{} {reason}", counted.spectra)).collect();
-            let unusable = if reasons.is_empty() { String::new() } else { format!("; not usable: {}", reasons.join(", ")) };
-            note(&format!("{}: {} usable spectra{unusable}", reading.file, reading.usable));
+            note(&reading.to_string());
         }
         Ok(material)
     }
 
     /// The same, and what was read for it, without a word.
     pub fn read_material(&self, ready: &Ready) -> Result<(Material, Vec<Reading>), Fault> {
-        material(&self.project.root, &ready.experiments(), &ready.resolution).map_err(Fault::World)
+        let mut digests = ready.digests.lock().unwrap_or_else(PoisonError::into_inner);
+        material_with(&self.project.root, &ready.experiments(), &ready.resolution, &mut digests).map_err(Fault::World)
     }
 
     /// What exists under `runs/`; what cannot be read is said.
@@ -92,9 +119,16 @@ impl Ready {
         self.loaded.library.experiments.iter().map(|(name, known)| (name.clone(), known.value.clone())).collect()
     }
 
-    pub fn plan(&self, inventory: &Inventory, material: &Material) -> Plan {
-        Plan::new(&self.resolution.experiments, &self.name, &existing(inventory), &material.set_digests())
+    pub fn plan(&self, inventory: &Inventory, sets: &BTreeMap<Name, Vec<(Name, String)>>) -> Plan {
+        Plan::new(&self.resolution.experiments, &self.name, &existing(inventory), sets)
     }
+}
+
+/// Which program this is, as far as the looks of its file say.
+fn program() -> String {
+    let file = std::env::current_exe().and_then(std::fs::metadata);
+    let looks = file.and_then(|file| Ok((file.len(), file.modified()?))).ok();
+    format!("{} {looks:?}", env!("CARGO_PKG_VERSION"))
 }
 
 /// What exists, as a plan wants it.

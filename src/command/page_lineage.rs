@@ -1,7 +1,9 @@
 //! The lineage of a run's leaves as its page draws it.
 
+use std::collections::BTreeMap;
+
 use super::context::{Context, Ready};
-use crate::lineage::{Leaf, StageStart};
+use crate::lineage::{Leaf, LeafKey, StageStart};
 use crate::plan::{Existing, Owner, Plan};
 use crate::report::page::{self, Branch, Lineage, Node, Progress, Stage};
 use crate::store::Inventory;
@@ -67,9 +69,9 @@ fn name(ready: &Ready, leaf: &Leaf, step: u64) -> String {
 fn nodes(context: &Context, ready: &Ready, inventory: &Inventory) -> Vec<Node> {
     let plan = Plan::new(&ready.resolution.experiments, &ready.name, &Existing::default(), &Default::default());
     let all = &ready.resolved().leaves;
+    let places: BTreeMap<&LeafKey, usize> = all.iter().enumerate().map(|(place, leaf)| (&leaf.key, place)).collect();
     let node = |(index, node): (usize, &crate::lineage::Node)| {
-        let members = node.members.iter().map(|&member| &plan.members[member]).filter(|member| member.is_target);
-        let leaves: Vec<usize> = members.filter_map(|m| all.iter().position(|leaf| leaf.key == m.key)).collect();
+        let leaves: Vec<usize> = plan.targets(index).into_iter().filter_map(|m| places.get(&m.key).copied()).collect();
         let owner = &plan.owners[index];
         let deepest = leaves.first().map_or(node.from, |&leaf| reached(context, inventory, &all[leaf], node.from, node.step));
         let folder = match owner {

@@ -1,5 +1,6 @@
 //! `runner plan`: what exists, what would be trained and why, and how the leaves differ.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -33,11 +34,10 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn main(directory: Option<&Path>, args: &Args) -> Result<(), Fault> {
-    let context = Context { from_recorded: args.from_recorded, ..Context::open(directory)? };
+    let context = Context { from_recorded: args.from_recorded, believes: true, ..Context::open(directory)? };
     let ready = context.ready(&args.experiment)?;
     let inventory = context.inventory();
-    let material = context.material(&ready)?;
-    let plan = ready.plan(&inventory, &material);
+    let plan = ready.plan(&inventory, &context.planned(&ready)?.sets);
     let why = if args.why { not_applied(&context, &ready, &plan, &inventory) } else { vec![] };
     match args.json {
         true => print_json(&Shown { not_applied: why, ..for_programs(&plan) })?,
@@ -177,18 +177,47 @@ fn numerics(plan: &Plan, inventory: &Inventory) -> String {
     )
 }
 
+/// Deepest indentation. Below it an only child stands under its parent: a line of thousands of forks could not be read, and
+/// its drawing would be as large as the square of its length.
+const DEEPEST: usize = 40;
+
+/// A node that is still to be drawn.
+struct Open {
+    node: usize,
+    /// What stands before it, and before what is below it.
+    lead: String,
+    below: String,
+    depth: usize,
+}
+
 fn tree(plan: &Plan, inventory: &Inventory) -> String {
     let mut out = String::new();
-    let roots: Vec<usize> = (0..plan.tree.nodes.len()).filter(|&node| plan.tree.nodes[node].parent.is_none()).collect();
-    for root in roots {
-        branch(plan, inventory, root, "", "", &mut out);
+    let segments: BTreeMap<usize, &Segment> = plan.segments.iter().map(|segment| (segment.node, segment)).collect();
+    let roots = (0..plan.tree.nodes.len()).filter(|&node| plan.tree.nodes[node].parent.is_none());
+    let root = |node: usize| Open { node, lead: String::new(), below: String::new(), depth: 0 };
+    // A list and no recursion: lineages may be long.
+    let mut open: Vec<Open> = roots.map(root).rev().collect();
+    while let Some(next) = open.pop() {
+        out += &format!("{}{}\n", next.lead, node(plan, inventory, segments.get(&next.node).copied(), next.node));
+        let children = &plan.tree.nodes[next.node].children;
+        let flat = next.depth >= DEEPEST && children.len() == 1;
+        for (index, &child) in children.iter().enumerate().rev() {
+            let last = index + 1 == children.len();
+            let (elbow, rail) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+            let (lead, below) = match flat {
+                true => (format!("{}└─ ", next.below), next.below.clone()),
+                false => (format!("{}{elbow}", next.below), format!("{}{rail}", next.below)),
+            };
+            open.push(Open { node: child, lead, below, depth: next.depth + 1 });
+        }
     }
     out
 }
 
-fn branch(plan: &Plan, inventory: &Inventory, node: usize, lead: &str, below: &str, out: &mut String) {
+/// A line about the edge above a node.
+fn node(plan: &Plan, inventory: &Inventory, segment: Option<&Segment>, node: usize) -> String {
     let at = &plan.tree.nodes[node];
-    let state = match plan.segments.iter().find(|segment| segment.node == node) {
+    let state = match segment {
         Some(segment) if segment.from > at.from => {
             format!("{} of {} steps to train: {}", grouped(segment.steps()), grouped(at.step - at.from), segment.why)
         }
@@ -199,28 +228,17 @@ fn branch(plan: &Plan, inventory: &Inventory, node: usize, lead: &str, below: &s
             None => "not needed".into(),
         },
     };
-    let members: Vec<LeafKey> =
-        at.members.iter().map(|&member| &plan.members[member]).filter(|m| m.is_target).map(|m| m.key.clone()).collect();
+    let members: Vec<LeafKey> = plan.targets(node).into_iter().map(|member| member.key.clone()).collect();
     let shared = if members.len() > 1 { format!("; shared by {}", leaf_list(&members)) } else { String::new() };
-    *out += &format!(
-        "{lead}{} {} to {} [{}]  {state}{shared}\n",
-        plan.owners[node],
-        grouped(at.from),
-        grouped(at.step),
-        at.id.short()
-    );
-    for (index, &child) in at.children.iter().enumerate() {
-        let last = index + 1 == at.children.len();
-        let (elbow, rail) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
-        branch(plan, inventory, child, &format!("{below}{elbow}"), &format!("{below}{rail}"), out);
-    }
+    let (from, to) = (grouped(at.from), grouped(at.step));
+    format!("{} {from} to {to} [{}]  {state}{shared}", plan.owners[node], at.id.short())
 }
 
 /// The stages of a leaf from its fork on, with the weights in effect at their start.
 fn stages(leaf: &Leaf) -> String {
     let mut table = Table::new(["from", "stage", "weights", "length", "noise"]);
     let own = leaf.own_from();
-    let spans = leaf.history.spans().iter().filter(|span| span.from >= own).map(|span| span.from);
+    let spans = leaf.history.spans().iter_from(leaf.history.spans().begun_before(own)).map(|span| span.from);
     let mut edges: Vec<u64> = [own].into_iter().chain(spans).collect();
     edges.dedup();
     for edge in edges.into_iter().filter(|edge| *edge < leaf.history.end()) {

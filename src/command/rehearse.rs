@@ -63,7 +63,7 @@ pub(crate) fn main(directory: Option<&Path>, args: &Args) -> Result<(), Fault> {
     let stop = Stop::listen()?;
     let begun = Instant::now();
     let (small_context, small_ready) = smaller(&context, &ready, args.steps)?;
-    let plan = small_ready.plan(&small_context.store.inventory(), &small_context.material(&small_ready)?);
+    let plan = small_ready.plan(&small_context.store.inventory(), &small_context.material(&small_ready)?.set_digests());
     note(&format!(
         "rehearsing `{}` in `{}`: {} updates with a network {} wide",
         ready.name,
@@ -113,7 +113,13 @@ fn smaller(context: &Context, ready: &Ready, steps: u64) -> Result<(Context, Rea
     }
     let name = format!("{}.ron", ready.name);
     save(&old, &name, render_ron(&experiment).as_bytes())?;
-    let small = Context { project: context.project.clone(), store, versions: context.versions.clone(), from_recorded: false };
+    let small = Context {
+        project: context.project.clone(),
+        store,
+        versions: context.versions.clone(),
+        from_recorded: false,
+        believes: false,
+    };
     let ready = small.ready(&folder.join(name))?;
     Ok((small, ready))
 }

@@ -103,6 +103,7 @@ impl Repeat<'_> {
             store: Store::new(std::path::absolute(&folder).unwrap_or(folder), Arc::new(RealDisk)),
             versions: self.context.versions.clone(),
             from_recorded: false,
+            believes: false,
         };
         let work = Work {
             context: &target,
@@ -156,7 +157,7 @@ fn evidence(source: &Source, target: &Store, ready: &Ready, outcome: Outcome) ->
 fn compare_stretches(recorded: &Side, repeated: &Side, ready: &Ready, evidence: &mut Evidence) -> Result<(), Fault> {
     let plan = Plan::new(&ready.resolution.experiments, &ready.name, &Existing::default(), &BTreeMap::new());
     for (index, node) in plan.tree.nodes.iter().enumerate() {
-        let history = plan.members[node.members[0]].history.cut(node.step);
+        let history = plan.members[node.first].history.cut(node.step);
         let (a, b) = (recorded.pieces(&history, node.from)?, repeated.pieces(&history, node.from)?);
         let (Some(last), Some(other)) = (a.last(), b.last()) else { continue };
         let name = plan.owners[index].to_string();

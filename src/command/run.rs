@@ -155,7 +155,7 @@ impl Work<'_> {
         let mut total = Outcome::default();
         let mut begun: Option<Attempts> = None;
         for _ in 0..MOST_PLANS {
-            let plan = self.ready.plan(&inventory, &material);
+            let plan = self.ready.plan(&inventory, &material.set_digests());
             if plan.is_done() {
                 break;
             }

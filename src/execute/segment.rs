@@ -71,8 +71,8 @@ impl Job<'_> {
         };
         let sampler = self.material.samplers.get(&Material::root_id(&segment.history)).cloned();
         let sampler = sampler.ok_or_else(|| Trouble::Failed(Failure::NoSpectrum("the root's source was not made".into())))?;
-        for span in segment.history.spans().iter().filter(|span| span.from >= from) {
-            sampler.check(&span.settings.difficulty).map_err(|message| Trouble::Failed(Failure::NoSpectrum(message)))?;
+        for settings in segment.history.settings_from(from) {
+            sampler.check(&settings.difficulty).map_err(|message| Trouble::Failed(Failure::NoSpectrum(message)))?;
         }
         let ledger = segment.ledger.then(|| self.first_chain(segment, start.as_ref())).transpose()?;
         let begin = Start { history: &segment.history, step: from, state, sampler, ledger: segment.ledger };
@@ -270,7 +270,7 @@ impl Training<'_> {
 
     /// Steps that are logged: a function of the history and the step alone, so that cuts leave no trace.
     fn is_logged(&self, step: u64) -> bool {
-        step.is_multiple_of(self.segment.log_every) || self.segment.history.edges().any(|edge| edge == step)
+        step.is_multiple_of(self.segment.log_every) || self.segment.history.is_edge(step)
     }
 
     fn log(&mut self, row: &MetricsRow) {

@@ -92,7 +92,12 @@ impl Fields {
 
     /// Something that has fields of its own.
     pub fn part(&mut self, name: &str, part: &Fields) -> &mut Fields {
-        self.write(name, 5, part.0.finalize().as_bytes())
+        self.part_of_id(name, &part.id())
+    }
+
+    /// The same, for fields whose digest is known.
+    pub fn part_of_id(&mut self, name: &str, part: &Id) -> &mut Fields {
+        self.write(name, 5, &part.0)
     }
 
     pub fn id(&self) -> Id {

@@ -12,6 +12,7 @@ mod piece;
 mod root;
 mod settings;
 mod span;
+mod spans;
 mod versions;
 
 pub use difference::{Change, changes, first_changes, root_changes};
@@ -20,4 +21,5 @@ pub use piece::{Piece, rate_pieces};
 pub use root::{FileSource, Origin, Root, Source};
 pub use settings::{At, Settings, Term};
 pub use span::{History, Span};
+pub use spans::Spans;
 pub use versions::{EVALUATOR, PROBE, Versions};

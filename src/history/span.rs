@@ -1,10 +1,14 @@
 //! Histories: a root and the settings of every step since.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::hash::{Fields, Id};
 use super::root::Root;
 use super::settings::{At, Settings};
+use super::spans::Spans;
 
 /// Version of the form in which histories are written and hashed.
 const FORMAT: u32 = 1;
@@ -21,29 +25,36 @@ pub struct Span {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct History {
     format: u32,
-    root: Root,
-    spans: Vec<Span>,
+    root: Rooted,
+    spans: Spans,
     end: u64,
 }
+
+/// A root that histories share, with the fields of every history that begins there.
+#[derive(Clone)]
+struct Rooted(Arc<(Root, OnceLock<Fields>)>);
 
 impl History {
     /// A history from spans by first step. Spans that begin at or past `end` are dropped, equal neighbours joined.
     pub fn new(root: Root, spans: impl IntoIterator<Item = Span>, end: u64) -> History {
-        let mut kept: Vec<Span> = Vec::new();
-        for span in spans.into_iter().filter(|span| span.from < end) {
-            match kept.last() {
+        History { format: FORMAT, root: Rooted::new(root), spans: Spans::default(), end }.followed_by(spans)
+    }
+
+    fn followed_by(mut self, spans: impl IntoIterator<Item = Span>) -> History {
+        for span in spans.into_iter().filter(|span| span.from < self.end) {
+            match self.spans.last() {
                 Some(last) if last.settings == span.settings => {}
-                _ => kept.push(span),
+                _ => self.spans.push(span),
             }
         }
-        History { format: FORMAT, root, spans: kept, end }
+        self
     }
 
     pub fn root(&self) -> &Root {
-        &self.root
+        &self.root.0.0
     }
 
-    pub fn spans(&self) -> &[Span] {
+    pub fn spans(&self) -> &Spans {
         &self.spans
     }
 
@@ -53,19 +64,22 @@ impl History {
     }
 
     pub fn start(&self) -> u64 {
-        self.root.first_step()
+        self.root().first_step()
     }
 
     /// The settings that govern the update from `step` to `step + 1`.
     pub fn settings(&self, step: u64) -> &Settings {
-        let index = self.spans.partition_point(|span| span.from <= step);
-        &self.spans[index.saturating_sub(1)].settings
+        &self.spans.get(self.in_force(step)).expect("a history with steps has spans").settings
+    }
+
+    /// The number of the span that governs the update from `step` to `step + 1`.
+    pub fn in_force(&self, step: u64) -> usize {
+        self.spans.begun_before(step.saturating_add(1)).saturating_sub(1)
     }
 
     /// The settings in force from a step on, in order.
     pub fn settings_from(&self, step: u64) -> impl Iterator<Item = &Settings> {
-        let first = self.spans.partition_point(|span| span.from <= step).saturating_sub(1);
-        self.spans.iter().skip(first).map(|span| &span.settings)
+        self.spans.iter_from(self.in_force(step)).map(|span| &span.settings)
     }
 
     /// [`History::settings`] with every schedule evaluated.
@@ -76,13 +90,15 @@ impl History {
     /// The same history at an earlier step.
     #[must_use]
     pub fn cut(&self, end: u64) -> History {
-        History::new(self.root.clone(), self.spans.iter().cloned(), end.min(self.end))
+        let end = end.min(self.end);
+        History { format: FORMAT, root: self.root.clone(), spans: self.spans.cut(self.spans.begun_before(end)), end }
     }
 
     /// This history up to `from`, then the given spans up to `end`.
     #[must_use]
     pub fn extend(&self, from: u64, spans: impl IntoIterator<Item = Span>, end: u64) -> History {
-        History::new(self.root.clone(), self.cut(from).spans.into_iter().chain(spans), end)
+        let before = self.cut(from.min(end));
+        History { end, ..before }.followed_by(spans)
     }
 
     /// The name of the checkpoint at the history's end.
@@ -90,15 +106,14 @@ impl History {
         self.ids([self.end])[0]
     }
 
-    /// The names of the checkpoints at several steps in rising order, hashed in one pass.
+    /// The names of the checkpoints at several steps.
     pub fn ids(&self, steps: impl IntoIterator<Item = u64>) -> Vec<Id> {
-        let mut fields = Fields::of("history");
-        fields.whole("format", self.format).part("root", &self.root.fields());
-        let mut spans = self.spans.iter().peekable();
+        let root = self.root.fields();
+        let mut last: Option<(usize, Fields)> = None;
         let name = |step: u64| {
-            while let Some(span) = spans.next_if(|span| span.from < step) {
-                fields.whole("from", span.from).part("settings", &span.settings.fields());
-            }
+            let count = self.spans.begun_before(step);
+            let known = last.take().filter(|(known, _)| *known == count);
+            let (_, fields) = last.insert(known.unwrap_or_else(|| (count, self.spans.fields(root, count))));
             fields.clone().whole("step", step).id()
         };
         steps.into_iter().map(name).collect()
@@ -110,12 +125,16 @@ impl History {
             return None;
         }
         let end = self.end.min(other.end);
-        let pairs = self.spans.iter().zip(&other.spans);
-        let equal = pairs.take_while(|(a, b)| a == b).count();
+        let equal = self.spans.common(&other.spans);
         let next = |history: &History| history.spans.get(equal).map_or(history.end, |span| span.from);
         // Where both go on with another span, the earlier of the two starts is where they part: until then the shared last
         // span governs both. Where they start together, they part there.
         Some(next(self).min(next(other)).min(end))
+    }
+
+    /// Whether the settings change at a step, the first one included.
+    pub fn is_edge(&self, step: u64) -> bool {
+        self.spans.get(self.in_force(step)).is_some_and(|span| span.from == step)
     }
 
     /// Steps at which the settings change, the first one included.
@@ -125,8 +144,47 @@ impl History {
 
     /// Whether a history read from a file is one this program could have built.
     pub fn is_canonical(&self) -> bool {
-        let ordered = self.spans.windows(2).all(|pair| pair[0].from < pair[1].from && pair[0].settings != pair[1].settings);
+        let pairs = || self.spans.iter().zip(self.spans.iter_from(1));
+        let ordered = pairs().all(|(a, b)| a.from < b.from && a.settings != b.settings);
         let starts = self.spans.first().is_none_or(|span| span.from == self.start());
-        self.format == FORMAT && ordered && starts && self.spans.iter().all(|span| span.from < self.end)
+        self.format == FORMAT && ordered && starts && self.spans.last().is_none_or(|span| span.from < self.end)
+    }
+}
+
+impl Rooted {
+    fn new(root: Root) -> Rooted {
+        Rooted(Arc::new((root, OnceLock::new())))
+    }
+
+    fn fields(&self) -> &Fields {
+        self.0.1.get_or_init(|| {
+            let mut fields = Fields::of("history");
+            fields.whole("format", FORMAT).part("root", &self.0.0.fields());
+            fields
+        })
+    }
+}
+
+impl fmt::Debug for Rooted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.0.fmt(f)
+    }
+}
+
+impl PartialEq for Rooted {
+    fn eq(&self, other: &Rooted) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0.0 == other.0.0
+    }
+}
+
+impl Serialize for Rooted {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Rooted {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Rooted, D::Error> {
+        Root::deserialize(deserializer).map(Rooted::new)
     }
 }

@@ -1,6 +1,7 @@
 //! What people are told beside an error, or without one.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use super::resolved::{Leaf, Note, StageStart};
 use crate::history::Id;
@@ -42,11 +43,12 @@ pub fn identical_branches(leaves: &[Leaf]) -> Vec<Note> {
         text: format!("is the same training as `{}`", other.key.local()),
     };
     let mut notes = Vec::new();
-    for leaf in leaves {
-        match first.get(&leaf.history.id()) {
-            Some(other) => notes.push(same(leaf, other)),
-            None => {
-                first.insert(leaf.history.id(), leaf);
+    // A single leaf has nothing to be the same as, and hashing a history takes its time.
+    for leaf in leaves.iter().filter(|_| leaves.len() > 1) {
+        match first.entry(leaf.history.id()) {
+            Entry::Occupied(other) => notes.push(same(leaf, other.get())),
+            Entry::Vacant(free) => {
+                free.insert(leaf);
             }
         }
     }

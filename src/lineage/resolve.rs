@@ -58,9 +58,10 @@ impl<'a> Resolver<'a> {
     /// Resolves an experiment after its ancestors, without recursion: lineages may be long.
     fn with_ancestors(&mut self, target: &Name) {
         let mut line: Vec<&Name> = Vec::new();
+        let mut places: BTreeMap<&Name, usize> = BTreeMap::new();
         let mut next = self.library.experiments.get_key_value(target).map(|(name, _)| name);
         while let Some(name) = next.filter(|name| !self.done.contains_key(*name)) {
-            if let Some(start) = line.iter().position(|seen| *seen == name) {
+            if let Some(start) = places.insert(name, line.len()) {
                 self.cycle(&line[start..]);
                 break;
             }
@@ -296,9 +297,7 @@ impl File<'_> {
     fn check_spans(&self, history: &History, from: u64, place: &Place, faults: &mut Faults) {
         let longest = history.root().model.recursive().longest_peptide();
         let source = history.root().data.length_range(longest);
-        let own = history.spans().iter().filter(|span| span.from >= from);
-        let current = history.spans().iter().rfind(|span| span.from < from).into_iter();
-        for span in current.chain(own) {
+        for span in history.spans().iter_from(history.spans().begun_before(from).saturating_sub(1)) {
             let step = span.from.max(from);
             let (shortest, most) = span.settings.difficulty.length;
             if span.settings.losses.is_empty() {

@@ -15,13 +15,15 @@ pub struct Node {
     /// Step at which the edge above begins.
     pub from: u64,
     pub id: Id,
-    /// Indices of the histories that pass through the edge above.
-    pub members: Vec<usize>,
+    /// The lowest index of the histories that pass through the edge above.
+    pub first: usize,
     /// Indices of the histories that end here.
     pub ends: Vec<usize>,
+    /// The nodes from this one up to here, exclusively, are it and all below it.
+    below: usize,
 }
 
-/// All nodes, parents before children.
+/// All nodes, parents before children, and what is below a node directly behind it.
 #[derive(Clone, Debug, Default)]
 pub struct Tree {
     pub nodes: Vec<Node>,
@@ -59,7 +61,18 @@ impl Tree {
         while let Some(group) = open.pop() {
             tree.grow(paths, group, &mut open);
         }
+        for index in (0..tree.nodes.len()).rev() {
+            let last = tree.nodes[index].children.last();
+            tree.nodes[index].below = last.map_or(index + 1, |&last| tree.nodes[last].below);
+        }
         tree
+    }
+
+    /// Indices of the histories that pass through the edge above a node, in no particular order. They end at the node or below
+    /// it, and are not kept in a list: in a tree that sheds one leaf after the other, all the lists together would be as long
+    /// as the square of the leaves.
+    pub fn through(&self, node: usize) -> impl Iterator<Item = usize> {
+        self.nodes[node..self.nodes[node].below].iter().flat_map(|node| node.ends.iter().copied())
     }
 
     /// Follows a group to its next node and opens the groups that go on from there.
@@ -82,7 +95,8 @@ impl Tree {
                 continue;
             }
             let id = paths[group.members[0]].history.ids([step])[0];
-            let node = Node { parent: group.parent, children: vec![], step, from, id, members: group.members, ends: ending };
+            let (parent, first) = (group.parent, group.members[0]);
+            let node = Node { parent, children: vec![], step, from, id, first, ends: ending, below: 0 };
             let index = self.nodes.len();
             if let Some(parent) = node.parent {
                 self.nodes[parent].children.push(index);
@@ -123,9 +137,10 @@ fn next_event(path: &Path<'_>, span: usize, step: u64) -> u64 {
 /// Groups histories by their span number `span`, in the order of their first members.
 fn partition(paths: &[Path<'_>], members: &[usize], span: usize) -> Vec<Vec<usize>> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
+    let mut places: BTreeMap<Option<(u64, Id)>, usize> = BTreeMap::new();
     for &member in members {
-        let own = paths[member].history.spans().get(span);
-        match groups.iter_mut().find(|group| paths[group[0]].history.spans().get(span) == own) {
+        let place = *places.entry(paths[member].history.spans().name(span)).or_insert(groups.len());
+        match groups.get_mut(place) {
             Some(group) => group.push(member),
             None => groups.push(vec![member]),
         }

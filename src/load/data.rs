@@ -1,4 +1,4 @@
-//! Data files: digests of their content, and readers over them.
+//! Data files: where they lie, what their content is, and readers over them.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -7,32 +7,61 @@ use std::path::{Path, PathBuf};
 
 use safetensors::{Dtype, SafeTensors};
 
+use super::digests::Digests;
 use crate::lineage::{DataFile, TensorFile};
-use crate::record::{Tensor, Tensors, Values};
+use crate::record::{SeenTensors, Tensor, Tensors, Values};
 
 /// Digest of a data file's content. A file that is not at its path is looked for under `data/` by its recorded digest.
-pub fn data_file(root: &Path, path: &str, recorded: Option<&str>) -> DataFile {
-    match located(root, path, recorded).and_then(|found| digest(&found)) {
+pub fn data_file(root: &Path, path: &str, recorded: Option<&str>, digests: &mut Digests) -> DataFile {
+    match located(root, path, recorded, digests).and_then(|(found, written)| digests.file(&found, &written)) {
         Ok(digest) => DataFile::Digest(digest),
         Err(error) => DataFile::Missing(error.to_string()),
     }
 }
 
 /// Opens a file of spectra, found at its path or by its digest.
-pub fn open_spectra(root: &Path, path: &str, recorded: Option<&str>) -> io::Result<BufReader<File>> {
-    located(root, path, recorded).and_then(File::open).map(|file| BufReader::with_capacity(1 << 16, file))
+pub fn open_spectra(root: &Path, path: &str, recorded: Option<&str>, digests: &mut Digests) -> io::Result<Spectra> {
+    let (found, _) = located(root, path, recorded, digests)?;
+    let file = File::open(found)?;
+    Ok(BufReader::with_capacity(1 << 16, Hashing { file, hasher: blake3::Hasher::new() }))
 }
 
-fn located(root: &Path, path: &str, recorded: Option<&str>) -> io::Result<PathBuf> {
+/// A file of spectra that is hashed while it is read.
+pub type Spectra = BufReader<Hashing>;
+
+/// A file that remembers the digest of what was read of it.
+#[derive(Debug)]
+pub struct Hashing {
+    file: File,
+    hasher: blake3::Hasher,
+}
+
+impl Hashing {
+    /// blake3 of all that was read so far.
+    pub fn digest(&self) -> String {
+        self.hasher.finalize().to_hex().to_string()
+    }
+}
+
+impl Read for Hashing {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        self.hasher.update(&buffer[..read]);
+        Ok(read)
+    }
+}
+
+/// Where a file lies, and that path as people would write it.
+fn located(root: &Path, path: &str, recorded: Option<&str>, digests: &mut Digests) -> io::Result<(PathBuf, String)> {
     let written = root.join(path);
-    let elsewhere = || recorded.and_then(|recorded| moved(root, recorded));
+    let Some(recorded) = recorded else { return regular(&written).map(|()| (written, path.to_owned())) };
     match regular(&written) {
         // Another file may have taken the place of the recorded one.
-        Ok(()) if recorded.is_some_and(|recorded| digest(&written).is_ok_and(|own| own != recorded)) => {
-            Ok(elsewhere().unwrap_or(written))
+        Ok(()) if digests.file(&written, path).is_ok_and(|own| own != recorded) => {
+            Ok(moved(root, recorded, digests).unwrap_or((written, path.to_owned())))
         }
-        Ok(()) => Ok(written),
-        Err(error) => elsewhere().ok_or(error),
+        Ok(()) => Ok((written, path.to_owned())),
+        Err(error) => moved(root, recorded, digests).ok_or(error),
     }
 }
 
@@ -45,33 +74,24 @@ fn regular(path: &Path) -> io::Result<()> {
 }
 
 /// A file under `data/` with this content.
-fn moved(root: &Path, recorded: &str) -> Option<PathBuf> {
+fn moved(root: &Path, recorded: &str, digests: &mut Digests) -> Option<(PathBuf, String)> {
     let files = walkdir::WalkDir::new(root.join("data")).sort_by_file_name().into_iter().filter_map(Result::ok);
-    files
-        .map(walkdir::DirEntry::into_path)
-        .filter(|path| regular(path).is_ok())
-        .find(|path| digest(path).is_ok_and(|own| own == recorded))
-}
-
-fn digest(path: &PathBuf) -> io::Result<String> {
-    let mut hasher = blake3::Hasher::new();
-    let mut file = File::open(path)?;
-    let mut buffer = vec![0; 1 << 18];
-    loop {
-        let read = file.read(&mut buffer)?;
-        if read == 0 {
-            return Ok(hasher.finalize().to_hex().to_string());
-        }
-        hasher.update(&buffer[..read]);
-    }
+    let files = files.map(walkdir::DirEntry::into_path).filter(|path| regular(path).is_ok());
+    let written = |path: PathBuf| {
+        let written = path.strip_prefix(root).unwrap_or(&path).display().to_string();
+        (path, written)
+    };
+    files.map(written).find(|(path, written)| digests.file(path, written).is_ok_and(|own| own == recorded))
 }
 
 /// Names, shapes and digest of the tensors in a safetensors file.
-pub fn tensor_file(root: &Path, path: &str) -> TensorFile {
-    match import_tensors(root, path) {
-        Ok((digest, tensors)) => {
-            TensorFile::Header { digest, shapes: tensors.into_iter().map(|(name, t)| (name, t.shape)).collect() }
-        }
+pub fn tensor_file(root: &Path, path: &str, digests: &mut Digests) -> TensorFile {
+    let read = |_: &Path| {
+        let (digest, tensors) = import_tensors(root, path)?;
+        Ok(SeenTensors { digest, shapes: tensors.into_iter().map(|(name, tensor)| (name, tensor.shape)).collect() })
+    };
+    match digests.tensors(&root.join(path), path, read) {
+        Ok(SeenTensors { digest, shapes }) => TensorFile::Header { digest, shapes },
         Err(why) => TensorFile::Missing(why),
     }
 }

@@ -1,25 +1,24 @@
 //! Makes the sources and the validation sets that a resolution names: synthetic ones by rule, others from their files.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::data::{import_tensors, open_spectra};
-use crate::history::{self, FileSource, Origin, Root};
-use crate::lineage::{Resolution, Resolved, Set, SetSource};
+use super::digests::Digests;
+use crate::history::{self, FileSource, Id, Origin, Root, digest_text};
+use crate::lineage::{DataFile, Library, Resolution, Resolved, Set, SetSource};
 use crate::plan::{Material, PreparedSet};
 use crate::spec::{Experiment, Name, Parent, Source};
 use crate::task::mgf::Reader;
 use crate::task::model::Recursive;
-use crate::task::noise;
 use crate::task::preprocess::{Preprocessing, prepare};
-use crate::task::random::{Purpose, stream};
 use crate::task::reason::Tally;
 use crate::task::sampler::{Drawer, Pool, Sampler};
 use crate::task::spectrum::Spectrum;
 use crate::task::split;
-use crate::task::synthetic;
 use crate::task::tokens::Vocabulary;
 
 /// Which spectra of a file were used, for people to see.
@@ -30,29 +29,164 @@ pub struct Reading {
     pub unusable: Tally,
 }
 
+impl fmt::Display for Reading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reasons = self.unusable.reasons.iter().map(|(reason, counted)| format!("{} {reason}", counted.spectra));
+        let reasons = reasons.collect::<Vec<_>>().join(", ");
+        write!(f, "{}: {} usable spectra", self.file, self.usable)?;
+        if reasons.is_empty() { Ok(()) } else { write!(f, "; not usable: {reasons}") }
+    }
+}
+
 /// Reads and draws everything the experiments need.
 pub fn material(
     root: &Path,
     library: &BTreeMap<Name, Experiment>,
     resolution: &Resolution,
 ) -> Result<(Material, Vec<Reading>), String> {
-    let mut maker = Maker { root, files: digests(library), material: Material::default(), readings: Vec::new() };
+    material_with(root, library, resolution, &mut Digests::default())
+}
+
+/// The same, where digests of the data may have been made already.
+pub fn material_with(
+    root: &Path,
+    library: &BTreeMap<Name, Experiment>,
+    resolution: &Resolution,
+    digests: &mut Digests,
+) -> Result<(Material, Vec<Reading>), String> {
+    let mut maker = Maker::new(root, library, digests);
     for resolved in resolution.experiments.values() {
         maker.experiment(resolved, library)?;
     }
     Ok((maker.material, maker.readings))
 }
 
-struct Maker<'a> {
+/// What a plan wants to know of the data.
+#[derive(Debug, Default)]
+pub struct Planned {
+    /// Digests of every experiment's validation sets.
+    pub sets: BTreeMap<Name, Vec<(Name, String)>>,
+    /// What people are told of the files, a line each.
+    pub told: Vec<String>,
+}
+
+/// What a plan wants to know of the data, read only where it is not known already.
+pub fn planned(root: &Path, library: &Library, resolution: &Resolution, digests: &mut Digests) -> Result<Planned, String> {
+    let experiments = library.experiments.iter().map(|(name, known)| (name.clone(), known.value.clone())).collect();
+    let mut planned = Planned::default();
+    let mut drawn: BTreeMap<String, String> = BTreeMap::new();
+    for resolved in resolution.experiments.values() {
+        let Some(leaf) = resolved.leaves.first() else { continue };
+        if leaf.fork.is_none() {
+            for leaf in resolved.leaves.iter().filter(|leaf| has_files(&leaf.history.root().data)) {
+                let id = Material::root_id(&leaf.history);
+                let make = |maker: &mut Maker<'_>| maker.root_material(&resolved.name, id, leaf.history.root(), &experiments);
+                planned.tell(told(root, &experiments, digests, &id.hex(), make)?);
+            }
+        }
+        let mut sets = Vec::new();
+        for set in &resolved.validation {
+            let key = set_key(set, Material::root_id(&leaf.history), Some(&library.data));
+            let digest = match drawn.get(&key) {
+                Some(digest) => digest.clone(),
+                None => {
+                    let (digest, lines) = set_digest(root, &experiments, digests, (resolved, set, &key))?;
+                    planned.tell(lines);
+                    digest
+                }
+            };
+            sets.push((set.name.clone(), digest.clone()));
+            drawn.insert(key, digest);
+        }
+        planned.sets.insert(resolved.name.clone(), sets);
+    }
+    Ok(planned)
+}
+
+impl Planned {
+    /// Every file is told of once.
+    fn tell(&mut self, lines: Vec<String>) {
+        let file = |line: &str| line.rsplit_once(": ").map(|(file, _)| file.to_owned());
+        for line in lines {
+            if !self.told.iter().any(|known| known == &line || file(known) == file(&line)) {
+                self.told.push(line);
+            }
+        }
+    }
+}
+
+/// What people are told of the files that `make` reads; it is not asked where that is known.
+fn told(
+    root: &Path,
+    library: &BTreeMap<Name, Experiment>,
+    digests: &mut Digests,
+    key: &str,
+    make: impl FnOnce(&mut Maker<'_>) -> Result<(), String>,
+) -> Result<Vec<String>, String> {
+    if let Some(known) = digests.source(key) {
+        return Ok(known);
+    }
+    let mut maker = Maker::new(root, library, digests);
+    make(&mut maker)?;
+    let lines: Vec<String> = maker.readings.iter().map(ToString::to_string).collect();
+    digests.note_source(key, &lines);
+    Ok(lines)
+}
+
+/// The digest of a validation set, and what people are told of its files. Drawing a synthetic one is quicker than looking
+/// it up would be worth.
+fn set_digest(
+    root: &Path,
+    library: &BTreeMap<Name, Experiment>,
+    digests: &mut Digests,
+    (resolved, set, key): (&Resolved, &Set, &str),
+) -> Result<(String, Vec<String>), String> {
+    if let (Some(digest), Some(lines)) = (digests.set(key), digests.source(key)) {
+        return Ok((digest, lines));
+    }
+    let mut digest = String::new();
+    let mut maker = Maker::new(root, library, digests);
+    let leaf = &resolved.leaves[0];
+    digest += &maker.prepared(resolved, set, leaf.history.root(), Material::root_id(&leaf.history))?.digest;
+    let lines: Vec<String> = maker.readings.iter().map(ToString::to_string).collect();
+    if matches!(set.source, SetSource::Files { .. }) {
+        digests.note_set(key, &digest);
+        digests.note_source(key, &lines);
+    }
+    Ok((digest, lines))
+}
+
+/// Names all that makes a set: the root, which holds the model and the share that is held out, and its own source.
+fn set_key(set: &Set, root: Id, data: Option<&BTreeMap<String, DataFile>>) -> String {
+    let files = match &set.source {
+        SetSource::Files { paths, .. } => paths.iter().map(|path| data.and_then(|data| data.get(path))).collect(),
+        SetSource::Synthetic { .. } => vec![],
+    };
+    digest_text(format!("{root} {:?} {} {files:?}", set.source, set.spectra).as_bytes())
+}
+
+fn has_files(source: &history::Source) -> bool {
+    match source {
+        history::Source::Synthetic { .. } => false,
+        history::Source::Files(_) => true,
+        history::Source::Mixture(parts) => parts.iter().any(|(_, part)| has_files(part)),
+    }
+}
+
+/// Makes what experiments need, each thing once.
+pub(super) struct Maker<'a> {
     root: &'a Path,
     /// Paths of training files by their position in each experiment's sources, as written.
     files: BTreeMap<Name, Vec<(String, Option<String>)>>,
+    digests: &'a mut Digests,
     material: Material,
+    /// Sets by all that makes them.
+    sets: BTreeMap<String, PreparedSet>,
     readings: Vec<Reading>,
 }
 
 /// Files of every root, in the order in which its source names them.
-fn digests(library: &BTreeMap<Name, Experiment>) -> BTreeMap<Name, Vec<(String, Option<String>)>> {
+fn files(library: &BTreeMap<Name, Experiment>) -> BTreeMap<Name, Vec<(String, Option<String>)>> {
     let files = |experiment: &Experiment| -> Vec<(String, Option<String>)> {
         let source = match &experiment.parent {
             Parent::Scratch(root) => &root.data,
@@ -65,24 +199,36 @@ fn digests(library: &BTreeMap<Name, Experiment>) -> BTreeMap<Name, Vec<(String, 
     library.iter().map(|(name, experiment)| (name.clone(), files(experiment))).collect()
 }
 
-impl Maker<'_> {
+impl<'a> Maker<'a> {
+    fn new(root: &'a Path, library: &BTreeMap<Name, Experiment>, digests: &'a mut Digests) -> Maker<'a> {
+        let (material, sets, readings) = (Material::default(), BTreeMap::new(), Vec::new());
+        Maker { root, files: files(library), digests, material, sets, readings }
+    }
+
     fn experiment(&mut self, resolved: &Resolved, library: &BTreeMap<Name, Experiment>) -> Result<(), String> {
         let Some(leaf) = resolved.leaves.first() else { return Ok(()) };
-        let root = leaf.history.root().clone();
         if leaf.fork.is_none() {
             for leaf in &resolved.leaves {
                 self.root_material(&resolved.name, Material::root_id(&leaf.history), leaf.history.root(), library)?;
             }
         }
-        let mut sets = Vec::new();
-        for set in &resolved.validation {
-            let spectra = self
-                .set(set, &root)
-                .map_err(|error| format!("validation set `{}` of `{}`: {error}", set.name, resolved.name))?;
-            sets.push(PreparedSet::new(set.name.clone(), spectra));
-        }
+        let (root, id) = (leaf.history.root(), Material::root_id(&leaf.history));
+        let sets = resolved.validation.iter().map(|set| self.prepared(resolved, set, root, id)).collect::<Result<_, _>>()?;
         self.material.sets.insert(resolved.name.clone(), sets);
         Ok(())
+    }
+
+    /// A set with its spectra; experiments that inherit one share them.
+    fn prepared(&mut self, resolved: &Resolved, set: &Set, root: &Root, id: Id) -> Result<PreparedSet, String> {
+        let key = set_key(set, id, None);
+        if let Some(known) = self.sets.get(&key) {
+            return Ok(PreparedSet { name: set.name.clone(), ..known.clone() });
+        }
+        let spectra = self.set(set, root);
+        let spectra = spectra.map_err(|error| format!("validation set `{}` of `{}`: {error}", set.name, resolved.name))?;
+        let prepared = PreparedSet::new(set.name.clone(), spectra);
+        self.sets.insert(key, prepared.clone());
+        Ok(prepared)
     }
 
     fn root_material(
@@ -140,10 +286,11 @@ impl Maker<'_> {
         let mut spectra = Vec::new();
         for ((path, _), digest) in paths.iter().zip(&source.digests) {
             let lengths = 1..=model.longest_peptide();
-            let usable = self.usable(path, Some(digest), &source.preprocessing, model, &vocabulary, &lengths)?;
-            spectra.extend(
-                usable.into_iter().filter(|s| !split::held_out(&split::bare(&vocabulary, &s.peptide), source.held_out, 0)),
-            );
+            self.usable(path, Some(digest), &source.preprocessing, model, &vocabulary, &lengths, &mut |spectrum| {
+                if !split::held_out(&split::bare(&vocabulary, &spectrum.peptide), source.held_out, 0) {
+                    spectra.push(spectrum);
+                }
+            })?;
         }
         match spectra.is_empty() {
             true => Err(format!("no spectrum of {paths:?} can be trained on; `runner inspect FILE` says why")),
@@ -151,8 +298,9 @@ impl Maker<'_> {
         }
     }
 
-    /// The usable spectra of one file; the others are counted by reason.
-    fn usable(
+    /// Gives the usable spectra of one file to `take`, one after the other; the others are counted by reason.
+    #[allow(clippy::too_many_arguments, reason = "what makes a spectrum usable is many things")]
+    pub(super) fn usable(
         &mut self,
         path: &str,
         digest: Option<&str>,
@@ -160,76 +308,28 @@ impl Maker<'_> {
         model: &Recursive,
         vocabulary: &Vocabulary,
         lengths: &RangeInclusive<u32>,
-    ) -> Result<Vec<Spectrum>, String> {
-        let file = open_spectra(self.root, path, digest).map_err(|error| format!("`{path}` cannot be read: {error}"))?;
-        let mut unusable = Tally::default();
-        let mut usable = Vec::new();
-        for entry in Reader::new(file) {
+        take: &mut dyn FnMut(Spectrum),
+    ) -> Result<(), String> {
+        let unreadable = |error| format!("`{path}` cannot be read: {error}");
+        let mut file = open_spectra(self.root, path, digest, self.digests).map_err(unreadable)?;
+        let mut reading = Reading { file: path.into(), usable: 0, unusable: Tally::default() };
+        for entry in Reader::new(&mut file) {
             let entry = entry.map_err(|error| format!("`{path}`: {error}"))?;
             match prepare(&entry, preprocessing, vocabulary, model.longest_peptide(), lengths) {
-                Ok(spectrum) => usable.push(spectrum),
-                Err(reason) => unusable.add(reason, &entry),
-            }
-        }
-        if !self.readings.iter().any(|reading| reading.file == path) {
-            self.readings.push(Reading { file: path.into(), usable: usable.len(), unusable });
-        }
-        Ok(usable)
-    }
-
-    fn set(&mut self, set: &Set, root: &Root) -> Result<Vec<Spectrum>, String> {
-        let model = root.model.recursive();
-        let vocabulary = model.vocabulary();
-        match &set.source {
-            SetSource::Synthetic { synthetic, difficulty, seed } => {
-                let draw = |slot: u64| {
-                    let mut random = stream(*seed, Purpose::Validation, 0, slot);
-                    let mut spectrum = synthetic::draw(synthetic, &vocabulary, difficulty.length, &mut random);
-                    noise::apply(&mut spectrum, difficulty, &mut random);
-                    spectrum
-                };
-                Ok((0..u64::from(set.spectra)).map(draw).collect())
-            }
-            SetSource::Files { paths, length, preprocessing } => {
-                let share = held_out_share(&root.data);
-                let mut spectra = Vec::new();
-                for path in paths {
-                    let usable = self.usable(path, None, preprocessing, model, &vocabulary, &(length.0..=length.1))?;
-                    spectra.extend(
-                        usable.into_iter().filter(|s| split::held_out(&split::bare(&vocabulary, &s.peptide), share, 0)),
-                    );
+                Ok(spectrum) => {
+                    reading.usable += 1;
+                    take(spectrum);
                 }
-                match spectra.is_empty() {
-                    true => Err(format!(
-                        "no usable spectrum is held out (share {share}); raise `held_out`, or `runner inspect` the file"
-                    )),
-                    false => Ok(lowest_hashes(spectra, set.spectra as usize)),
-                }
+                Err(reason) => reading.unusable.add(reason, &entry),
             }
         }
+        // What was read must be what was named: somebody may have written to the file since.
+        if digest.is_some_and(|digest| file.get_ref().digest() != digest) {
+            return Err(format!("`{path}` changed while it was read; run the command again"));
+        }
+        if !self.readings.iter().any(|known| known.file == path) {
+            self.readings.push(reading);
+        }
+        Ok(())
     }
-}
-
-/// The share of peptides that no training source uses: the smallest of the files', 1 where none is trained on.
-fn held_out_share(source: &history::Source) -> f64 {
-    match source {
-        history::Source::Synthetic { .. } => 1.0,
-        history::Source::Files(files) => files.held_out,
-        history::Source::Mixture(parts) => parts.iter().map(|(_, part)| held_out_share(part)).fold(1.0, f64::min),
-    }
-}
-
-/// A sample that does not depend on the order of the files: the spectra whose content hashes lowest, in that order.
-fn lowest_hashes(spectra: Vec<Spectrum>, most: usize) -> Vec<Spectrum> {
-    let hash = |spectrum: &Spectrum| {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&spectrum.precursor_mz.to_bits().to_le_bytes()).update(&spectrum.peptide);
-        spectrum.peaks.iter().for_each(|peak| {
-            hasher.update(&peak.mz.to_bits().to_le_bytes()).update(&peak.intensity.to_bits().to_le_bytes());
-        });
-        *hasher.finalize().as_bytes()
-    };
-    let mut hashed: Vec<_> = spectra.into_iter().map(|spectrum| (hash(&spectrum), spectrum)).collect();
-    hashed.sort_by_key(|(hash, _)| *hash);
-    hashed.into_iter().take(most).map(|(_, spectrum)| spectrum).collect()
 }

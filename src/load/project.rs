@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::data::{data_file, tensor_file};
+use super::digests::Digests;
 use super::text::{Diagnosis, TextFile};
 use crate::lineage::{Fault, FileOrigin, Known, Library, Resolution, resolve};
 use crate::spec::{Curriculum, CurriculumChoice, Experiment, Name, Parent, Place, Source, ValidationData};
@@ -44,8 +45,13 @@ impl Project {
         self.root.join("runs")
     }
 
-    /// Everything in `experiments/` and `curricula/`.
+    /// Everything in `experiments/` and `curricula/`, and the digests of all data.
     pub fn load_all(&self) -> (Loaded, Vec<Name>) {
+        self.load_all_with(&mut Digests::default())
+    }
+
+    /// The same, with digests of data that may be known already.
+    pub fn load_all_with(&self, digests: &mut Digests) -> (Loaded, Vec<Name>) {
         let mut loader = Loader::new(self);
         let names: Vec<String> = loader.loaded.library.experiment_names.clone();
         let mut targets = Vec::new();
@@ -65,18 +71,23 @@ impl Project {
             }
         }
         targets.retain(|name| loader.loaded.library.experiments.contains_key(name));
-        (loader.finish(), targets)
+        (loader.finish(digests), targets)
     }
 
     /// One experiment, given as a path or as the name of a file in `experiments/`, with its curricula and ancestors.
     pub fn load(&self, target: &Path) -> Result<(Loaded, Name), Box<Loaded>> {
+        self.load_with(target, &mut Digests::default())
+    }
+
+    /// The same, with digests of data that may be known already.
+    pub fn load_with(&self, target: &Path, digests: &mut Digests) -> Result<(Loaded, Name), Box<Loaded>> {
         let mut loader = Loader::new(self);
         match loader.target(target) {
-            Ok(name) if loader.loaded.library.experiments.contains_key(&name) => Ok((loader.finish(), name)),
-            Ok(_) => Err(Box::new(loader.finish())),
+            Ok(name) if loader.loaded.library.experiments.contains_key(&name) => Ok((loader.finish(digests), name)),
+            Ok(_) => Err(Box::new(loader.finish(digests))),
             Err(problem) => {
                 loader.loaded.problems.push(problem);
-                Err(Box::new(loader.finish()))
+                Err(Box::new(loader.finish(digests)))
             }
         }
     }
@@ -117,9 +128,9 @@ impl Loader<'_> {
         Loader { project, loaded, pending: Vec::new() }
     }
 
-    fn finish(mut self) -> Loaded {
+    fn finish(mut self, digests: &mut Digests) -> Loaded {
         self.settle();
-        self.read_data();
+        self.read_data(digests);
         self.loaded
     }
 
@@ -246,7 +257,7 @@ impl Loader<'_> {
     }
 
     /// Digests of all data files, and shapes of all imported tensors, that the experiments name.
-    fn read_data(&mut self) {
+    fn read_data(&mut self, digests: &mut Digests) {
         let mut wanted: BTreeMap<String, Option<String>> = BTreeMap::new();
         let mut tensors: BTreeSet<String> = BTreeSet::new();
         for known in self.loaded.library.experiments.values() {
@@ -258,9 +269,15 @@ impl Loader<'_> {
             }
         }
         let root = &self.project.root;
-        self.loaded.library.data =
-            wanted.into_iter().map(|(path, recorded)| (path.clone(), data_file(root, &path, recorded.as_deref()))).collect();
-        self.loaded.library.tensors = tensors.into_iter().map(|path| (path.clone(), tensor_file(root, &path))).collect();
+        let library = &mut self.loaded.library;
+        for (path, recorded) in wanted {
+            let file = data_file(root, &path, recorded.as_deref(), digests);
+            library.data.insert(path, file);
+        }
+        for path in tensors {
+            let file = tensor_file(root, &path, digests);
+            library.tensors.insert(path, file);
+        }
     }
 }
 

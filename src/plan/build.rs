@@ -179,11 +179,16 @@ impl Plan {
         Plan { target: target.clone(), members, owners, segments, evaluations, kept, tree }
     }
 
-    /// The target's leaves whose lineage runs through a segment. Not kept with it: in a tree that sheds one leaf after the
-    /// other, all the lists together would be as long as the square of the leaves.
+    /// The target's leaves whose lineage runs through a segment.
     pub fn leaves(&self, segment: &Segment) -> impl Iterator<Item = &LeafKey> {
-        let members = self.tree.nodes[segment.node].members.iter().map(|&member| &self.members[member]);
-        members.filter(|member| member.is_target).map(|member| &member.key)
+        self.targets(segment.node).into_iter().map(|member| &member.key)
+    }
+
+    /// The target's leaves whose lineage runs through the edge above a node.
+    pub fn targets(&self, node: usize) -> Vec<&Member> {
+        let mut members: Vec<usize> = self.tree.through(node).filter(|&member| self.members[member].is_target).collect();
+        members.sort_unstable();
+        members.into_iter().map(|member| &self.members[member]).collect()
     }
 
     /// Updates still to be made.
@@ -208,24 +213,26 @@ impl Plan {
 
 /// The target's leaves, and their ancestors' as far as they are forked from; ancestors first.
 fn members(target: &Resolved, leaves: &BTreeMap<&LeafKey, &Leaf>) -> Vec<Member> {
-    let mut ancestors: Vec<(LeafKey, u64)> = Vec::new();
+    let mut ancestors: Vec<(&LeafKey, u64)> = Vec::new();
+    let mut places: BTreeMap<&LeafKey, usize> = BTreeMap::new();
     for leaf in &target.leaves {
         let mut fork = leaf.fork.as_ref();
         let mut needed = u64::MAX;
         while let Some(at) = fork {
             // A fork before its parent's own fork needs no more of the grandparent than that.
             needed = needed.min(at.step);
-            match ancestors.iter_mut().find(|(key, _)| *key == at.parent) {
+            let place = *places.entry(&at.parent).or_insert(ancestors.len());
+            match ancestors.get_mut(place) {
                 Some((_, step)) if *step >= needed => break,
                 Some((_, step)) => *step = needed,
-                None => ancestors.push((at.parent.clone(), needed)),
+                None => ancestors.push((&at.parent, needed)),
             }
             fork = leaves.get(&at.parent).and_then(|parent| parent.fork.as_ref());
         }
     }
-    let ancestor = |(key, step): (LeafKey, u64)| {
-        let leaf = leaves.get(&key)?;
-        Some(Member { key, history: leaf.history.cut(step), is_target: false, own_from: leaf.own_from() })
+    let ancestor = |(key, step): (&LeafKey, u64)| {
+        let leaf = leaves.get(key)?;
+        Some(Member { key: key.clone(), history: leaf.history.cut(step), is_target: false, own_from: leaf.own_from() })
     };
     let own = |leaf: &Leaf| Member {
         key: leaf.key.clone(),
@@ -248,9 +255,10 @@ struct Builder<'a> {
 impl Builder<'_> {
     /// Leaves whose own experiment decides over the edge above a node.
     fn deciding(&self, node: usize) -> Vec<&Leaf> {
-        let node = &self.tree.nodes[node];
-        let own = node.members.iter().filter(|&&index| self.members[index].own_from <= node.from);
-        let mut own: Vec<&Leaf> = own.map(|&index| self.leaves[index]).collect();
+        let from = self.tree.nodes[node].from;
+        let mut own: Vec<usize> = self.tree.through(node).filter(|&index| self.members[index].own_from <= from).collect();
+        own.sort_unstable();
+        let mut own: Vec<&Leaf> = own.into_iter().map(|index| self.leaves[index]).collect();
         if let Some(first) = own.first().map(|leaf| &leaf.key.experiment) {
             own.retain(|leaf| leaf.key.experiment == *first);
         }
@@ -261,7 +269,7 @@ impl Builder<'_> {
         match self.deciding(node)[..] {
             [only] => Owner::Leaf(only.key.clone()),
             [first, ..] => Owner::Shared(first.key.experiment.clone()),
-            [] => Owner::Leaf(self.members[self.tree.nodes[node].members[0]].key.clone()),
+            [] => Owner::Leaf(self.members[self.tree.nodes[node].first].key.clone()),
         }
     }
 
@@ -275,7 +283,7 @@ impl Builder<'_> {
         let at = &self.tree.nodes[node];
         let rhythm = &self.experiments[owner.experiment()].rhythm;
         let steps = save_steps(at.from, at.step, rhythm, &self.deciding(node), self.keep(node));
-        let history = &self.members[at.members[0]].history;
+        let history = &self.members[at.first].history;
         let ids = history.ids(steps.keys().copied());
         steps.into_iter().zip(ids).map(|((step, keep), id)| Save { step, id, keep }).collect()
     }
@@ -293,7 +301,7 @@ impl Builder<'_> {
             if !end_missing && !start_missing {
                 continue;
             }
-            let history = &self.members[node.members[0]].history;
+            let history = &self.members[node.first].history;
             let reached = self.existing.deepest(history, node.from, node.step, &steps);
             let (from, start) = match (reached, node.parent) {
                 (Some((step, id)), _) => (step, Some(id)),
@@ -327,7 +335,7 @@ impl Builder<'_> {
         let is_end = node.ends.iter().any(|&member| self.members[member].key.experiment == *owner.experiment());
         Segment {
             node: index,
-            history: self.members[node.members[0]].history.cut(node.step),
+            history: self.members[node.first].history.cut(node.step),
             from,
             start,
             saves: saves.to_vec(),

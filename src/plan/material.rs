@@ -15,7 +15,7 @@ pub struct PreparedSet {
     pub name: Name,
     /// blake3 over the spectra.
     pub digest: String,
-    pub spectra: Vec<Spectrum>,
+    pub spectra: Arc<[Spectrum]>,
 }
 
 /// Everything that training and evaluating read.
@@ -40,7 +40,7 @@ impl PreparedSet {
                 hasher.update(&peak.mz.to_bits().to_le_bytes()).update(&peak.intensity.to_bits().to_le_bytes());
             }
         }
-        PreparedSet { name, digest: hasher.finalize().to_hex().to_string(), spectra }
+        PreparedSet { name, digest: hasher.finalize().to_hex().to_string(), spectra: spectra.into() }
     }
 }
 

@@ -165,9 +165,10 @@ impl<'a> Judge<'a> {
         let leaves = &resolved.leaves;
         let paths: Vec<Path<'_>> =
             leaves.iter().map(|leaf| Path { history: &leaf.history, marks: vec![leaf.own_from()] }).collect();
-        for node in Tree::new(&paths).nodes.iter().filter(|node| node.children.len() > 1) {
+        let tree = Tree::new(&paths);
+        for (index, node) in tree.nodes.iter().enumerate().filter(|(_, node)| node.children.len() > 1) {
             // Where an experiment forks, its leaves part anyway.
-            if node.members.iter().any(|&member| leaves[member].own_from() < node.step) {
+            if tree.through(index).any(|member| leaves[member].own_from() < node.step) {
                 self.keep(node.id, Reason::Part(resolved.name.clone()));
             }
         }

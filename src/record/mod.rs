@@ -1,5 +1,6 @@
 //! Plain data that is written under `runs/` and read again, with format versions. No disk, no clock.
 
+mod data_cache;
 mod evaluation;
 mod ledger;
 mod manifest;
@@ -10,6 +11,7 @@ mod probe;
 mod run;
 mod tensors;
 
+pub use data_cache::{DataCache, Look, Seen, SeenTensors};
 pub use evaluation::{Evaluation, Outcome, Outcomes, Scores, Weights};
 pub use ledger::{Column, Entry, Ledger, Part, batch_digest, digest64, state_digests, tensor_digest};
 pub use manifest::{FORMAT, FileDigest, Manifest, ParentDigest, TensorsManifest};

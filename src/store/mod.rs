@@ -4,6 +4,7 @@
 //! through its manifest, whose sizes and digests must agree. Nothing complete ever changes.
 
 mod board;
+mod cache;
 mod checkpoint;
 mod disk;
 mod evaluations;
