@@ -5,6 +5,7 @@
 #[path = "../core/world.rs"]
 mod world;
 
+mod bench;
 mod cuts;
 mod kills;
 mod learning;
