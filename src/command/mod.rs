@@ -1,10 +1,13 @@
 //! The command line: one verb per file. The only part that prints.
 
+mod bench;
+mod benched;
 mod board;
 mod check;
 mod compare;
 mod completions;
 mod context;
+mod devices;
 mod diagnostics;
 mod diff;
 mod draw;
@@ -65,6 +68,8 @@ enum Verb {
     Run(run::Args),
     /// Try the whole experiment out in about a minute, small, and estimate the real thing
     Rehearse(rehearse::Args),
+    /// Measure what training takes by batch size and where its time goes, or list the devices
+    Bench(bench::Args),
     /// Say whether what a run has on disk is what its records claim
     Verify(verify::Args),
     /// Train a run's histories again elsewhere and say whether they came to the same
@@ -144,6 +149,7 @@ pub fn main() -> ExitCode {
         Verb::Plan(args) => plan::main(directory, &args),
         Verb::Run(args) => run::main(directory, &args),
         Verb::Rehearse(args) => rehearse::main(directory, &args),
+        Verb::Bench(args) => bench::main(directory, &args),
         Verb::Verify(args) => verify::main(directory, &args),
         Verb::Reproduce(args) => reproduce::main(directory, &args),
         Verb::Compare(args) => compare::main(directory, &args),

@@ -62,6 +62,8 @@ struct Shown {
     steps_to_train: u64,
     steps_unshared: u64,
     steps_shared: u64,
+    /// What training one segment takes at most, estimated; nothing where none is left.
+    memory_bytes: Option<u64>,
     segments: Vec<ShownSegment>,
     evaluations: Vec<ShownEvaluation>,
     /// With `--why`, checkpoints that exist and do not apply.
@@ -110,6 +112,7 @@ fn for_programs(plan: &Plan) -> Shown {
         steps_to_train: plan.steps_to_train(),
         steps_unshared: plan.steps_unshared(),
         steps_shared: plan.steps_shared(),
+        memory_bytes: plan.footprint().map(|footprint| footprint.bytes()),
         segments: plan.segments.iter().map(segment).collect(),
         evaluations: evaluations.collect(),
         not_applied: vec![],
@@ -131,6 +134,9 @@ fn render(ready: &Ready, plan: &Plan, inventory: &Inventory) -> String {
         grouped(plan.steps_to_train()),
     );
     out += &tree(plan, inventory);
+    if let Some(footprint) = plan.footprint() {
+        out += &format!("\nmemory, estimated: {}\n", footprint.need());
+    }
     out += &numerics(plan, inventory);
     if !plan.evaluations.is_empty() {
         out += &format!("\n{} of kept checkpoints missing\n", counted(plan.evaluations.len(), "evaluation"));

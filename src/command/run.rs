@@ -17,7 +17,7 @@ use super::saved::saved_text;
 use super::signals::Stop;
 use super::versions::refuse_other_versions;
 use super::{Fault, note, print};
-use crate::execute::{Event, Events, Executor, Job, Outcome};
+use crate::execute::{Event, Events, Executor, Job, Outcome, free_memory};
 use crate::history::{Id, Versions};
 use crate::plan::{Material, Plan};
 use crate::record::{Attempt, FORMAT, Numerics, RunRecord, Status};
@@ -94,6 +94,9 @@ fn refreshing<T>(context: &Context, ready: &Ready, work: impl FnOnce() -> T) -> 
 pub(crate) fn open(device: &str) -> Result<Box<dyn Executor>, Fault> {
     let choice = device.parse().map_err(Fault::Arguments)?;
     let burn = crate::train::Burn::open(choice).map_err(|error| Fault::World(error.to_string()))?;
+    if choice == crate::train::Choice::Auto {
+        note(&format!("`--device auto` took {}", super::devices::taken(&burn.numerics())));
+    }
     Ok(Box::new(burn))
 }
 
@@ -161,6 +164,7 @@ impl Work<'_> {
             }
             refuse_other_versions(self.context, self.ready, &plan)?;
             if begun.is_none() {
+                self.warn_of_memory(&plan);
                 self.self_test(&plan, &material)?;
                 self.warn_of_locks(store)?;
                 begun = Some(self.begin(&plan, &inventory)?);
@@ -220,6 +224,19 @@ impl Work<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Says where training may need more memory than the machine has free. A GPU's own memory is not asked.
+    fn warn_of_memory(&self, plan: &Plan) {
+        let free = free_memory();
+        if self.executor.numerics().backend == "cuda" || free == 0 {
+            return;
+        }
+        let at_once = self.jobs.min(plan.segments.len());
+        let warning = plan.footprint().and_then(|footprint| footprint.warning(at_once, free));
+        if let Some(text) = warning {
+            self.events.on(Event::Warning(text));
+        }
     }
 
     fn warn_of_locks(&self, store: &Store) -> Result<(), Fault> {

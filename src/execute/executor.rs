@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::parts::Parts;
 use crate::history::{History, Root};
 use crate::record::{Entry, Measured, Numerics, Scores, State, Tensors};
 use crate::spec::Supervision;
@@ -71,6 +72,20 @@ pub trait Trainee {
 
     /// The whole state at the current step. Fails if anything in it, or any loss since the last call, was not finite.
     fn state(&mut self) -> Result<State, Failure>;
+
+    /// Begins to take the time of the parts of updates. On a GPU this waits for the device after each part, which slows updates
+    /// down.
+    fn time_parts(&mut self) {}
+
+    /// Seconds that the updates since [`Trainee::time_parts`] spent in each part; `None` where their time is not taken.
+    fn parts(&self) -> Option<Parts> {
+        None
+    }
+
+    /// Bytes that it holds on a device with a memory of its own; `None` where that is the machine's.
+    fn device_memory(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// How a call of [`Trainee::step`] ended.

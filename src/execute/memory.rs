@@ -1,5 +1,7 @@
 //! Memory of this process, as the system counts it.
 
+use super::machine::kilobytes;
+
 /// What it has on the machine now, bytes; 0 where the system does not say.
 pub fn memory() -> u64 {
     counted("VmRSS:")
@@ -10,8 +12,12 @@ pub fn peak_memory() -> u64 {
     counted("VmHWM:")
 }
 
+/// Counts the most anew from what it has now, where the system can.
+pub fn forget_peak_memory() {
+    // The number is the system's word for it. Where it is not understood, the most so far stays.
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+}
+
 fn counted(name: &str) -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix(name));
-    line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok()).map_or(0, |kilobytes| kilobytes * 1024)
+    kilobytes(&std::fs::read_to_string("/proc/self/status").unwrap_or_default(), name) * 1024
 }

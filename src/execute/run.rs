@@ -10,7 +10,7 @@ use super::events::{Event, Events};
 use super::executor::{Executor, Failure};
 use super::segment::{End, Trouble};
 use crate::history::{EVALUATOR, Id};
-use crate::plan::{Material, MissingEvaluation, Plan, PreparedSet, Segment};
+use crate::plan::{Footprint, Material, MissingEvaluation, Plan, PreparedSet, Segment, is_out_of_memory};
 use crate::record::{Evaluation, FORMAT, Probe, State, Weights};
 use crate::spec::Name;
 use crate::store::{Found, Inventory, Lock, Store, StoreError, tensors_digest};
@@ -113,11 +113,11 @@ impl Job<'_> {
     fn attempt(&self, index: usize, claim: Claim, shared: &Shared, outcome: &Mutex<Outcome>) -> Option<Id> {
         let segment = &self.plan.segments[index];
         // A panic in one leaf must not take the others with it.
-        let result = catch_unwind(AssertUnwindSafe(|| {
+        let result = caught(|| {
             let lock = claim.map_err(Trouble::Store)?;
             self.train(index, &lock, shared)
-        }));
-        let result = result.unwrap_or_else(|panic| Err(Trouble::Failed(Failure::Device(panic_text(&*panic)))));
+        });
+        let result = result.unwrap_or_else(|failure| Err(Trouble::Failed(failure)));
         let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
         match result {
             Ok(End::Reached) => {
@@ -130,6 +130,7 @@ impl Job<'_> {
             }
             Err(trouble) => {
                 let message = format!("{}: {}", segment.owner, self.explain(trouble, &mut outcome.plan_again));
+                let message = with_way_out(message, segment);
                 self.events.on(Event::Failed { segment, index, message: &message });
                 outcome.failures.push(message);
             }
@@ -255,6 +256,20 @@ pub(super) struct Evaluated<'a> {
     pub step: u64,
     pub root: &'a crate::history::Root,
     pub state: &'a State,
+}
+
+/// A device whose memory was full gets, before the words it said so in, what the segment needs and what would fit.
+fn with_way_out(message: String, segment: &Segment) -> String {
+    let footprint = Footprint::largest([(&segment.history, segment.from)]).filter(|_| is_out_of_memory(&message));
+    match footprint {
+        Some(footprint) => format!("{}: {}\n{message}", segment.owner, footprint.exhausted()),
+        None => message,
+    }
+}
+
+/// Does some training, whose panics become failures: a device may have no other way to say that its memory is full.
+pub fn caught<T>(training: impl FnOnce() -> T) -> Result<T, Failure> {
+    catch_unwind(AssertUnwindSafe(training)).map_err(|panic| Failure::Device(panic_text(&*panic)))
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::footprint::Footprint;
 use super::steps::{Keep, Save, evaluation_steps, probe_steps, save_steps};
 use crate::history::{History, Id};
 use crate::lineage::{Leaf, LeafKey, Path, Resolved, Tree};
@@ -199,6 +200,11 @@ impl Plan {
     /// Updates of all the target's leaves if each were trained from its root on its own.
     pub fn steps_unshared(&self) -> u64 {
         self.members.iter().filter(|member| member.is_target).map(|member| member.history.end() - member.history.start()).sum()
+    }
+
+    /// The most memory that one of its segments takes, estimated; nothing where none is left to train.
+    pub fn footprint(&self) -> Option<Footprint> {
+        Footprint::largest(self.segments.iter().map(|segment| (&segment.history, segment.from)))
     }
 
     /// Updates of the whole tree, trained or not.

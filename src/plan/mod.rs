@@ -3,11 +3,13 @@
 //! Pure: a lineage and a list of what exists go in, a [`Plan`] comes out.
 
 mod build;
+mod footprint;
 mod material;
 mod retention;
 mod steps;
 
 pub use build::{Existing, Member, MissingEvaluation, Owner, Plan, Segment};
+pub use footprint::{Footprint, about, is_out_of_memory};
 pub use material::{Material, PreparedSet};
 pub use retention::{Facts, ROLLING, Reason, Stored, forks, verdicts};
 pub use steps::{Keep, Save};

@@ -2,10 +2,12 @@
 //!
 //! Pure: metrics and evaluations have been read before.
 
+mod bench;
 mod chart;
 mod compare;
 mod conclusion;
 mod csv;
+mod devices;
 mod differences;
 mod draft;
 mod events;
@@ -37,16 +39,18 @@ mod text;
 mod text_tables;
 mod verification;
 
+pub use bench::{Bench, BenchRow, NotTried, PartTime};
 pub use chart::{Chart, Line, Mark, Panel, stage_name};
 pub use compare::{Asked, Comparison, Head, compare};
 pub use conclusion::{Conclusion, Settled, rule_change, ruling};
 pub use csv::csv;
+pub use devices::{Cache, Devices, Gpu, ProcessorFacts, gpus_listed};
 pub use differences::{Difference, Stretch, divergence, settings_that_differ};
 pub use draft::{ExperimentDraft, TakenOn, blank_curriculum, copied_curriculum, experiment_draft, taken_on};
 pub use jumps::{Jump, Lasting, TermJump};
 pub use leaves::{LeafRecords, SetFacts};
 pub use measure::{judged_metrics, words};
-pub use numbers::{brief, grouped, size, underscored};
+pub use numbers::{brief, duration, grouped, size, underscored};
 pub use onsets::{Begun, Onset};
 pub use pairs::Pair;
 pub use parting::{Parting, parting, rows_parting};

@@ -36,6 +36,18 @@ pub fn size(bytes: u64) -> String {
     if unit == "B" { format!("{bytes} B") } else { format!("{value:.1} {unit}") }
 }
 
+/// `4.2 s`, `3 min 20 s`, `2 h 5 min`, `3.4 days`.
+pub fn duration(seconds: f64) -> String {
+    let whole = seconds.round() as u64;
+    match whole {
+        _ if seconds < 10.0 => format!("{seconds:.1} s"),
+        0..60 => format!("{whole} s"),
+        60..3_600 => format!("{} min {} s", whole / 60, whole % 60),
+        3_600..172_800 => format!("{} h {} min", whole / 3_600, whole % 3_600 / 60),
+        _ => format!("{:.1} days", seconds / 86_400.0),
+    }
+}
+
 /// Three digits that matter: `0.08`, `12.5`, `1,500`, `1.5e-4`.
 pub fn brief(value: f64) -> String {
     let size = value.abs();
@@ -78,6 +90,12 @@ mod tests {
         assert_eq!(written.map(brief), shown);
         assert_eq!([7, 1_000, 1_234_567].map(grouped), ["7", "1,000", "1,234,567"]);
         assert_eq!(underscored(40_000), "40_000");
+    }
+
+    #[test]
+    fn times_have_fitting_units() {
+        let shown = [0.04, 9.94, 42.0, 200.0, 7_500.0, 200_000.0].map(duration);
+        assert_eq!(shown, ["0.0 s", "9.9 s", "42 s", "3 min 20 s", "2 h 5 min", "2.3 days"]);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 pub mod baseline;
 pub mod batch;
 pub mod difficulty;
+pub mod footprint;
 pub mod inspect;
 pub mod label;
 pub mod lines;

@@ -78,12 +78,13 @@ fn cpu() -> Place {
 
 /// Number of NVIDIA GPUs this build can use. Opening a GPU that is not there panics, so they are counted first.
 #[cfg(feature = "cuda")]
-fn gpus() -> usize {
+pub fn gpus() -> usize {
     Device::enumerate(burn::tensor::DeviceType::Cuda).into_iter().count()
 }
 
+/// Number of NVIDIA GPUs this build can use: it has no CUDA.
 #[cfg(not(feature = "cuda"))]
-fn gpus() -> usize {
+pub fn gpus() -> usize {
     0
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
+use std::time::Instant;
 
 use super::losses::{Targets, Truth, Whole};
 use super::network::Input;
@@ -23,6 +24,8 @@ pub struct Prepared {
     pub digest: u64,
     /// What the batch holds, for messages.
     pub description: String,
+    /// How long it took to make, seconds.
+    pub seconds: f64,
 }
 
 /// One micro-batch.
@@ -69,6 +72,7 @@ impl Feed {
 
 impl Prepared {
     pub fn new(at: At, sampler: &Sampler) -> Prepared {
+        let begun = Instant::now();
         let batch = sampler.batch(at.seed, at.step, at.batch, &at.difficulty);
         let whole = Whole::of(&batch);
         let starts = (0..batch.size).step_by(at.micro_batch.max(1));
@@ -76,8 +80,8 @@ impl Prepared {
             let slots = from..(from + at.micro_batch).min(batch.size);
             Micro::new(&batch.rows(slots.start, slots.end), slots, sampler, &at, whole)
         });
-        let micro = micro.collect();
-        Prepared { micro, digest: batch_digest(&batch), description: describe(&batch, &at), at }
+        let (micro, digest, description) = (micro.collect(), batch_digest(&batch), describe(&batch, &at));
+        Prepared { micro, digest, description, at, seconds: begun.elapsed().as_secs_f64() }
     }
 }
 

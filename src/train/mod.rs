@@ -12,6 +12,7 @@ mod losses;
 mod network;
 mod numerics;
 mod optimizer;
+mod parts;
 mod planted;
 mod self_test;
 mod terms;
@@ -24,7 +25,7 @@ mod testing;
 mod tests;
 
 pub use self::decode::{Answers, Decoded, decode};
-pub use self::device::{Backend, Choice, Place};
+pub use self::device::{Backend, Choice, Place, gpus};
 pub use self::planted::Planted;
 
 use std::collections::BTreeMap;

@@ -1,9 +1,9 @@
 //! What equal bits depend on besides the history, found out about this machine and this build.
 
 use std::collections::BTreeMap;
-use std::fs;
 
 use super::device::{Backend, Place};
+use crate::execute::{caches, processor_model};
 use crate::record::Numerics;
 
 /// Written where something could not be found out.
@@ -44,26 +44,16 @@ fn build() -> BTreeMap<String, String> {
 
 /// Model, instruction set and caches of the CPU: the kernels choose their instructions and blocks by them.
 fn processor() -> BTreeMap<String, String> {
-    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let mut details = BTreeMap::from([
-        ("cpu".into(), field(&info, "model name").unwrap_or(UNKNOWN).to_string()),
+        ("cpu".into(), processor_model().unwrap_or_else(|| UNKNOWN.into())),
         ("instruction set".into(), instruction_set().into()),
     ]);
-    for index in 0..4 {
-        if let Some((name, size)) = cache(index) {
-            details.insert(name, size);
-        }
-    }
-    if !details.keys().any(|name| name.starts_with("cache")) {
+    let caches = caches();
+    if caches.is_empty() {
         details.insert("cache".into(), UNKNOWN.into());
     }
+    details.extend(caches);
     details
-}
-
-/// The first value of a field of /proc/cpuinfo.
-fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
-    let mut fields = info.lines().filter_map(|line| line.split_once(':'));
-    fields.find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim())
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -82,24 +72,10 @@ fn instruction_set() -> &'static str {
     std::env::consts::ARCH
 }
 
-/// Name and size of one of the first core's caches.
-fn cache(index: usize) -> Option<(String, String)> {
-    let read = |name: &str| {
-        let text = fs::read_to_string(format!("/sys/devices/system/cpu/cpu0/cache/index{index}/{name}")).ok()?;
-        Some(text.trim().to_string())
-    };
-    let kind = match read("type")?.as_str() {
-        "Data" => "d",
-        "Instruction" => "i",
-        _ => "",
-    };
-    Some((format!("cache L{}{kind}", read("level")?), read("size")?))
-}
-
 /// Model and driver of the GPU.
 #[cfg(feature = "cuda")]
 fn gpu(place: &Place) -> BTreeMap<String, String> {
-    let driver = fs::read_to_string("/proc/driver/nvidia/version").unwrap_or_default();
+    let driver = std::fs::read_to_string("/proc/driver/nvidia/version").unwrap_or_default();
     let driver = driver.lines().next().unwrap_or(UNKNOWN).to_string();
     let name = place.device.identity().map_or(UNKNOWN.into(), |identity| format!("{identity:?}"));
     BTreeMap::from([("gpu".into(), name), ("driver".into(), driver)])

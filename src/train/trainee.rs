@@ -11,9 +11,10 @@ use super::feed::{Feed, Micro, Prepared};
 use super::layout::{Layout, read_vector};
 use super::network::Network;
 use super::optimizer::{Weights, gradient_norm};
+use super::parts::Stopwatch;
 use super::planted::Planted;
 use super::trace::Trace;
-use crate::execute::{Failure, Start, Stepped, Trainee};
+use crate::execute::{Failure, Part, Parts, Start, Stepped, Trainee};
 use crate::history::At;
 use crate::record::{Entry, Measured, State};
 use crate::task::loss::Loss;
@@ -35,6 +36,8 @@ pub struct Training {
     trace: Option<Trace>,
     /// None but in tests.
     planted: Vec<Planted>,
+    /// Takes the time of the parts of updates, where it is asked for.
+    watch: Option<Stopwatch>,
 }
 
 /// What was not finite since it was last asked for.
@@ -61,10 +64,28 @@ impl Training {
             pending: None,
             trace: start.ledger.then(|| Trace::new(place)),
             planted: planted.to_vec(),
+            watch: None,
             place: place.clone(),
             model,
             health,
         })
+    }
+
+    /// The batch of the next step.
+    fn batch(&mut self) -> Result<Prepared, Failure> {
+        self.watch.iter().for_each(Stopwatch::begin);
+        let batch = match self.pending.take() {
+            Some(batch) => batch,
+            None => self.feed.next(self.step)?,
+        };
+        self.lap(Part::Data);
+        self.watch.iter().for_each(|watch| watch.made_batch(batch.seconds));
+        Ok(batch)
+    }
+
+    /// A part of an update ends here.
+    fn lap(&self, part: Part) {
+        self.watch.iter().for_each(|watch| watch.lap(part));
     }
 
     /// Gradient and raw terms of a whole batch, micro-batch by micro-batch; `None` where `stop` said so.
@@ -79,6 +100,7 @@ impl Training {
                 Some(before) => before.add(part),
                 None => part,
             });
+            self.lap(Part::Backward);
         }
         sum
     }
@@ -101,6 +123,7 @@ impl Training {
             .collect();
         let weighted = terms.iter().map(|(loss, term)| term.clone().mul_scalar(at.weights[loss]));
         let total = weighted.reduce(Tensor::add).expect("cross-entropy is always computed");
+        self.lap(Part::Forward);
         let mut gradients = total.backward();
         let parts = leaves.iter().map(|leaf| match leaf.grad_remove(&mut gradients) {
             Some(gradient) => gradient,
@@ -118,12 +141,15 @@ impl Training {
             Some(trace) => trace.digests(|| self.weights.layout().digests(&mut vector))?,
             None => vec![],
         };
+        self.lap(Part::Ledger);
         self.weights.update(at, vector, norm);
+        self.lap(Part::Optimizer);
         self.planted.iter().try_for_each(|planted| self.weights.plant(planted, at))?;
         if let Some(trace) = &mut self.trace {
             let values = trace.digests(|| self.weights.digests())?;
             trace.note(at, batch.digest, measured, gradients, values);
         }
+        self.lap(Part::Ledger);
         Ok(())
     }
 
@@ -144,10 +170,7 @@ impl Training {
 
 impl Trainee for Training {
     fn step(&mut self, read: bool, stop: &dyn Fn() -> bool) -> Result<Stepped, Failure> {
-        let batch = match self.pending.take() {
-            Some(batch) => batch,
-            None => self.feed.next(self.step)?,
-        };
+        let batch = self.batch()?;
         let Some(mut gradient) = self.gradient(&batch, stop) else {
             self.pending = Some(batch);
             return Ok(Stepped::Interrupted);
@@ -156,6 +179,7 @@ impl Trainee for Training {
             gradient.vector = planted.moved(&batch.at, self.weights.layout(), gradient.vector, false)?;
         }
         let norm = gradient_norm(&gradient.vector);
+        self.lap(Part::Optimizer);
         let both = Tensor::cat(gradient.terms.values().cloned().chain([norm.clone()]).collect(), 0);
         // On the CPU looking costs nothing; on a GPU it would wait for every step.
         let look = read || self.health.is_none();
@@ -166,6 +190,7 @@ impl Trainee for Training {
                 health.check(self.step)?;
             }
         }
+        self.lap(Part::Metrics);
         self.update(&batch, gradient, norm, both)?;
         self.step += 1;
         Ok(Stepped::Done(measured.filter(|_| read)))
@@ -198,6 +223,19 @@ impl Trainee for Training {
             }
         }
         Ok(state)
+    }
+
+    fn time_parts(&mut self) {
+        self.watch = Some(Stopwatch::new(&self.place));
+    }
+
+    fn parts(&self) -> Option<Parts> {
+        self.watch.as_ref().map(Stopwatch::parts)
+    }
+
+    fn device_memory(&self) -> Option<u64> {
+        let usage = self.place.device.memory_pool_usage().filter(|_| self.place.backend == Backend::Cuda);
+        usage.map(|usage| usage.bytes_reserved)
     }
 }
 

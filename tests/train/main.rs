@@ -5,6 +5,7 @@
 #[path = "../core/world.rs"]
 mod world;
 
+mod bench;
 mod calibration;
 mod cuts;
 mod kills;
