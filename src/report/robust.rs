@@ -1,8 +1,5 @@
 //! Middles and spreads that single outliers do not move.
 
-/// Standard deviations of a normal distribution in one median absolute deviation: 1 / 0.6745.
-pub const DEVIATIONS_PER_MAD: f64 = 1.482_602_218_505_602;
-
 /// The median; of two middle values their mean. Changes the order of the values.
 pub fn median(values: &mut [f64]) -> Option<f64> {
     let length = values.len();
