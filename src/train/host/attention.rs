@@ -166,7 +166,9 @@ impl WithSimd for Softmax<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        self.shares.chunks_exact_mut(self.padded).for_each(|row| softmax(row, self.scale, self.bias));
+        for row in self.shares.chunks_exact_mut(self.padded) {
+            softmax(row, self.scale, self.bias);
+        }
     }
 }
 
@@ -183,27 +185,43 @@ impl WithSimd for SoftmaxBackward<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         let rows = self.gradient.chunks_exact_mut(self.padded).zip(self.shares.chunks_exact(self.padded));
-        rows.for_each(|(gradient, shares)| softmax_backward(gradient, shares, self.scale));
+        for (gradient, shares) in rows {
+            softmax_backward(gradient, shares, self.scale);
+        }
+    }
+}
+
+/// Turning of keys or values.
+struct Turn<'a> {
+    shape: Shape,
+    from: Rows<'a>,
+    into: &'a mut [f32],
+}
+
+impl WithSimd for Turn<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Shape { heads, depth, keys, .. } = self.shape;
+        let padded = self.shape.padded();
+        for number in 0..self.shape.samples * heads {
+            let source = part(self.from, number / heads * keys, number % heads * depth);
+            let lines = self.into[number * depth * padded..][..depth * padded].chunks_exact_mut(padded);
+            for (column, line) in lines.enumerate() {
+                let (line, padding) = line.split_at_mut(keys);
+                for (value, row) in line.iter_mut().zip(source.values.chunks(source.row)) {
+                    *value = row[column];
+                }
+                padding.fill(0.0);
+            }
+        }
     }
 }
 
 impl Kernel {
     /// Turns keys or values, columns of rows: `[samples, keys, heads, depth]` to `[samples, heads, depth, padded]`.
     pub fn turn(self, shape: Shape, from: Rows<'_>, into: &mut [f32]) {
-        let padded = shape.padded();
-        self.0.dispatch(|| {
-            for number in 0..shape.samples * shape.heads {
-                let (sample, head) = (number / shape.heads, number % shape.heads);
-                let source = part(from, sample * shape.keys, head * shape.depth);
-                for (column, line) in
-                    into[number * shape.depth * padded..].chunks_exact_mut(padded).take(shape.depth).enumerate()
-                {
-                    for (key, value) in line.iter_mut().take(shape.keys).enumerate() {
-                        *value = source.values[key * source.row + column];
-                    }
-                    line[shape.keys..].fill(0.0);
-                }
-            }
-        });
+        self.0.dispatch(Turn { shape, from, into });
     }
 }

@@ -135,8 +135,8 @@ impl Normed {
         let (hat, inverse) = (slot(&mut self.hat, index, block.size()), slot(&mut self.inverse, index, block.rows()));
         let (before, after) = sums.split_at_mut(norm.beta.sums);
         let gamma = &mut before[norm.gamma.sums..][..block.width];
-        shared.kernel.norm_sums(dy, hat, gamma, &mut after[..block.width]);
-        shared.kernel.norm_backward(dy, hat, inverse, shared.small(norm.gamma), dx);
+        let parameters = (gamma, &mut after[..block.width]);
+        shared.kernel.norm_backward(dy, (hat, inverse), shared.small(norm.gamma), dx, parameters);
     }
 }
 
@@ -450,8 +450,8 @@ impl FeedTape {
         let (size, width) = (block.size(), block.width);
         scratch.branch_backward(shared, layer.narrow, pass, dx, slot(&mut self.branch, pass.slot, size), sums);
         let slope = slot(&mut self.slope, pass.slot, 4 * size);
-        shared.kernel.multiply(slope, &scratch.seen_gradient[..4 * size]);
-        shared.bias_sums(layer.widen.bias, slope, 4 * width, sums);
+        let widened = &mut sums[layer.widen.bias.sums..];
+        shared.kernel.multiply(slope, &scratch.seen_gradient[..4 * size], 4 * width, widened);
         ensure(&mut scratch.normed, size);
         let normed = &mut scratch.normed[..size];
         shared.linear_backward(layer.widen, 1, Rows { values: slope, row: 4 * width }, block.rows(), normed, false);

@@ -2,7 +2,7 @@
 //!
 //! Sums along a row run over 16 partial sums in a fixed order, so that they have the same bits at every vector width.
 
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 
 use super::functions::{exp, gelu};
 use super::masks::{Masks, hash};
@@ -69,7 +69,9 @@ pub fn softmax(row: &mut [f32], scale: f32, bias: &[f32]) {
         }
     }
     let factor = 1.0 / fold(sums, |a, b| a + b);
-    row.iter_mut().for_each(|x| *x *= factor);
+    for x in row.iter_mut() {
+        *x *= factor;
+    }
 }
 
 /// From the gradient of a softmax's result to that of its x, in place: scale p (g - sum p g).
@@ -110,98 +112,205 @@ fn norm_row(x: &[f32], affine: Affine<'_>, hat: &mut [f32], normed: &mut [f32]) 
     inverse
 }
 
-/// dx += (g - mean(g) - hat mean(g hat)) / deviation with g = gamma dy.
+/// dx += (g - mean(g) - hat mean(g hat)) / deviation with g = gamma dy; sums of dy hat and of dy.
 #[inline(always)]
-fn norm_row_backward(dy: &[f32], hat: &[f32], inverse: f32, gamma: &[f32], dx: &mut [f32]) {
+fn norm_row_backward(
+    dy: &[f32],
+    hat: &[f32],
+    inverse: f32,
+    gamma: &[f32],
+    dx: &mut [f32],
+    gamma_sums: &mut [f32],
+    beta_sums: &mut [f32],
+) {
     let width = dx.len();
     let (dy, hat, gamma) = (&dy[..width], &hat[..width], &gamma[..width]);
+    let (gamma_sums, beta_sums) = (&mut gamma_sums[..width], &mut beta_sums[..width]);
     let mean = sum(width, |i| dy[i] * gamma[i]) / width as f32;
     let slope = sum(width, |i| dy[i] * gamma[i] * hat[i]) / width as f32;
     for i in 0..width {
+        gamma_sums[i] = dy[i].mul_add(hat[i], gamma_sums[i]);
+        beta_sums[i] += dy[i];
         dx[i] += (dy[i] * gamma[i] - mean - hat[i] * slope) * inverse;
     }
 }
 
-#[inline(always)]
-fn column_sums(x: &[f32], row: usize, sums: &mut [f32]) {
+/// Work on slices that is compiled for the machine's vector instructions: its body is inlined into code that may use them,
+/// which closures are not always.
+macro_rules! vectorized {
+    ($name:ident<'a> { $($field:ident: $type:ty),* } $body:block) => {
+        struct $name<'a> {
+            $($field: $type),*
+        }
+
+        impl<'a> WithSimd for $name<'a> {
+            type Output = ();
+
+            #[inline(always)]
+            fn with_simd<S: Simd>(self, _: S) {
+                let $name { $($field),* } = self;
+                $body
+            }
+        }
+    };
+}
+
+vectorized!(ColumnSums<'a> { x: &'a [f32], row: usize, sums: &'a mut [f32] } {
     let width = sums.len();
     // The last row of columns may end early.
     for x in x.chunks(row) {
-        sums.iter_mut().zip(&x[..width]).for_each(|(sum, x)| *sum += x);
-    }
-}
-
-#[inline(always)]
-fn norm_sums(dy: &[f32], hat: &[f32], gamma: &mut [f32], beta: &mut [f32]) {
-    let width = gamma.len();
-    let beta = &mut beta[..width];
-    for (dy, hat) in dy.chunks_exact(width).zip(hat.chunks_exact(width)) {
-        for i in 0..width {
-            gamma[i] = dy[i].mul_add(hat[i], gamma[i]);
-            beta[i] += dy[i];
+        for (sum, x) in sums.iter_mut().zip(&x[..width]) {
+            *sum += x;
         }
     }
-}
+});
+
+vectorized!(NormForward<'a> {
+    x: &'a [f32],
+    affine: Affine<'a>,
+    hat: &'a mut [f32],
+    inverse: &'a mut [f32],
+    normed: &'a mut [f32]
+} {
+    let width = affine.gamma.len();
+    let out = hat.chunks_exact_mut(width).zip(normed.chunks_exact_mut(width)).zip(inverse);
+    for (x, ((hat, normed), inverse)) in x.chunks_exact(width).zip(out) {
+        *inverse = norm_row(x, affine, hat, normed);
+    }
+});
+
+vectorized!(NormBackward<'a> {
+    dy: &'a [f32],
+    hat: &'a [f32],
+    inverse: &'a [f32],
+    gamma: &'a [f32],
+    dx: &'a mut [f32],
+    sums: (&'a mut [f32], &'a mut [f32])
+} {
+    let width = gamma.len();
+    let rows = dy.chunks_exact(width).zip(hat.chunks_exact(width)).zip(inverse);
+    for (((dy, hat), &inverse), dx) in rows.zip(dx.chunks_exact_mut(width)) {
+        norm_row_backward(dy, hat, inverse, gamma, dx, sums.0, sums.1);
+    }
+});
+
+vectorized!(Gelu<'a> { slope: &'a mut [f32], value: &'a mut [f32] } {
+    for (slope, value) in slope.iter_mut().zip(value) {
+        (*value, *slope) = gelu(*slope);
+    }
+});
+
+vectorized!(Multiply<'a> { x: &'a mut [f32], y: &'a [f32], row: usize, sums: &'a mut [f32] } {
+    let sums = &mut sums[..row];
+    for (x, y) in x.chunks_exact_mut(row).zip(y.chunks_exact(row)) {
+        for ((x, y), sum) in x.iter_mut().zip(y).zip(sums.iter_mut()) {
+            *x *= y;
+            *sum += *x;
+        }
+    }
+});
+
+vectorized!(AddRepeated<'a> { x: &'a mut [f32], y: &'a [f32] } {
+    for x in x.chunks_exact_mut(y.len()) {
+        for (x, y) in x.iter_mut().zip(y) {
+            *x += y;
+        }
+    }
+});
+
+vectorized!(AddKept<'a> { x: &'a mut [f32], y: &'a [f32], key: u32, threshold: u32, scale: f32 } {
+    for (index, (x, y)) in (0_u32..).zip(x.iter_mut().zip(y)) {
+        *x += y * if hash(index, key) < threshold { 0.0 } else { scale };
+    }
+});
+
+vectorized!(Keep<'a> { x: &'a mut [f32], key: u32, threshold: u32, scale: f32 } {
+    for (index, x) in (0_u32..).zip(x.iter_mut()) {
+        *x *= if hash(index, key) < threshold { 0.0 } else { scale };
+    }
+});
+
+vectorized!(Softmax<'a> { x: &'a [f32], width: usize, shares: &'a mut [f32] } {
+    for (x, p) in x.chunks_exact(width).zip(shares.chunks_exact_mut(width)) {
+        let mut highest = f32::NEG_INFINITY;
+        for &x in x {
+            highest = if x > highest { x } else { highest };
+        }
+        for (p, x) in p.iter_mut().zip(x) {
+            *p = exp(x - highest);
+        }
+        let factor = 1.0 / sum(width, |i| p[i]);
+        for p in p {
+            *p *= factor;
+        }
+    }
+});
+
+vectorized!(SoftmaxBackward<'a> { gradient: &'a [f32], shares: &'a [f32], width: usize, dx: &'a mut [f32] } {
+    let rows = gradient.chunks_exact(width).zip(shares.chunks_exact(width));
+    for ((g, p), dx) in rows.zip(dx.chunks_exact_mut(width)) {
+        let mean = sum(width, |i| g[i] * p[i]);
+        for (dx, (g, p)) in dx.iter_mut().zip(g.iter().zip(p)) {
+            *dx += p * (g - mean);
+        }
+    }
+});
+
+vectorized!(Dots<'a> { x: &'a [f32], w: &'a [f32], into: &'a mut [f32] } {
+    for (x, into) in x.chunks_exact(w.len()).zip(into) {
+        *into = sum(w.len(), |i| x[i] * w[i]);
+    }
+});
+
+vectorized!(AddScaled<'a> { x: &'a mut [f32], a: &'a [f32], w: &'a [f32] } {
+    for (x, &a) in x.chunks_exact_mut(w.len()).zip(a) {
+        for (x, w) in x.iter_mut().zip(w) {
+            *x = w.mul_add(a, *x);
+        }
+    }
+});
 
 impl Kernel {
     /// Layer norm of each row of x. `hat` is (x - mean) / deviation, `inverse` is 1 / deviation.
     pub fn norm(self, x: &[f32], affine: Affine<'_>, hat: &mut [f32], inverse: &mut [f32], normed: &mut [f32]) {
-        let width = affine.gamma.len();
-        self.0.dispatch(|| {
-            let out = hat.chunks_exact_mut(width).zip(normed.chunks_exact_mut(width)).zip(inverse);
-            for (x, ((hat, normed), inverse)) in x.chunks_exact(width).zip(out) {
-                *inverse = norm_row(x, affine, hat, normed);
-            }
-        });
+        self.0.dispatch(NormForward { x, affine, hat, inverse, normed });
     }
 
-    /// Adds the gradient of a layer norm's x to dx.
-    pub fn norm_backward(self, dy: &[f32], hat: &[f32], inverse: &[f32], gamma: &[f32], dx: &mut [f32]) {
-        let width = gamma.len();
-        self.0.dispatch(|| {
-            let rows = dy.chunks_exact(width).zip(hat.chunks_exact(width)).zip(inverse);
-            for (((dy, hat), &inverse), dx) in rows.zip(dx.chunks_exact_mut(width)) {
-                norm_row_backward(dy, hat, inverse, gamma, dx);
-            }
-        });
-    }
-
-    /// Adds the gradients of a layer norm's parameters: sums of dy hat and of dy.
-    pub fn norm_sums(self, dy: &[f32], hat: &[f32], gamma: &mut [f32], beta: &mut [f32]) {
-        self.0.dispatch(|| norm_sums(dy, hat, gamma, beta));
+    /// Adds the gradient of a layer norm's x to dx, and to the sums those of its parameters: sums of dy hat and of dy.
+    pub fn norm_backward(
+        self,
+        dy: &[f32],
+        (hat, inverse): (&[f32], &[f32]),
+        gamma: &[f32],
+        dx: &mut [f32],
+        sums: (&mut [f32], &mut [f32]),
+    ) {
+        self.0.dispatch(NormBackward { dy, hat, inverse, gamma, dx, sums });
     }
 
     /// Adds the sums over x's rows, whose first columns count.
     pub fn column_sums(self, x: &[f32], row: usize, sums: &mut [f32]) {
-        self.0.dispatch(|| column_sums(x, row, sums));
+        self.0.dispatch(ColumnSums { x, row, sums });
     }
 
     /// GELU of what `slope` holds, which is replaced by GELU's derivative there.
     pub fn gelu(self, slope: &mut [f32], value: &mut [f32]) {
-        self.0.dispatch(|| {
-            for (slope, value) in slope.iter_mut().zip(value) {
-                (*value, *slope) = gelu(*slope);
-            }
-        });
+        self.0.dispatch(Gelu { slope, value });
     }
 
-    /// x <- x y.
-    pub fn multiply(self, x: &mut [f32], y: &[f32]) {
-        self.0.dispatch(|| x.iter_mut().zip(y).for_each(|(x, y)| *x *= y));
+    /// x <- x y, and adds the sums over x's rows.
+    pub fn multiply(self, x: &mut [f32], y: &[f32], row: usize, sums: &mut [f32]) {
+        self.0.dispatch(Multiply { x, y, row, sums });
     }
 
     /// x <- x + y.
     pub fn add(self, x: &mut [f32], y: &[f32]) {
-        self.0.dispatch(|| x.iter_mut().zip(y).for_each(|(x, y)| *x += y));
+        self.0.dispatch(AddRepeated { x, y });
     }
 
-    /// x + y, row by row of y: x has more rows and y begins anew.
+    /// x + y, where x has more rows and y begins anew.
     pub fn add_repeated(self, x: &mut [f32], y: &[f32]) {
-        self.0.dispatch(|| {
-            for x in x.chunks_exact_mut(y.len()) {
-                x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
-            }
-        });
+        self.0.dispatch(AddRepeated { x, y });
     }
 
     /// x <- x + mask y, each sample `size` elements.
@@ -209,19 +318,12 @@ impl Kernel {
         let (threshold, scale) = (site.masks.threshold() as u32, site.masks.scale());
         for (sample, (x, y)) in x.chunks_exact_mut(size).zip(y.chunks_exact(size)).enumerate() {
             let key = site.masks.key(site.first_row + sample, site.number);
-            self.0.dispatch(|| {
-                for (index, (x, y)) in (0_u32..).zip(x.iter_mut().zip(y)) {
-                    *x += y * if hash(index, key) < threshold { 0.0 } else { scale };
-                }
-            });
+            self.0.dispatch(AddKept { x, y, key, threshold, scale });
         }
     }
 
     /// y <- mask x, each sample `size` elements.
     pub fn keep(self, x: &[f32], y: &mut [f32], size: usize, site: Site<'_>) {
-        if !site.masks.drops() {
-            return y.copy_from_slice(x);
-        }
         y.copy_from_slice(x);
         self.keep_in_place(y, size, site);
     }
@@ -234,52 +336,27 @@ impl Kernel {
         let (threshold, scale) = (site.masks.threshold() as u32, site.masks.scale());
         for (sample, x) in x.chunks_exact_mut(size).enumerate() {
             let key = site.masks.key(site.first_row + sample, site.number);
-            self.0.dispatch(|| {
-                for (index, x) in (0_u32..).zip(x.iter_mut()) {
-                    *x *= if hash(index, key) < threshold { 0.0 } else { scale };
-                }
-            });
+            self.0.dispatch(Keep { x, key, threshold, scale });
         }
     }
 
     /// Softmax of each row; any width.
     pub fn softmax(self, x: &[f32], width: usize, shares: &mut [f32]) {
-        self.0.dispatch(|| {
-            for (x, p) in x.chunks_exact(width).zip(shares.chunks_exact_mut(width)) {
-                let highest = x.iter().fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a });
-                p.iter_mut().zip(x).for_each(|(p, x)| *p = exp(x - highest));
-                let factor = 1.0 / sum(width, |i| p[i]);
-                p.iter_mut().for_each(|p| *p *= factor);
-            }
-        });
+        self.0.dispatch(Softmax { x, width, shares });
     }
 
     /// Adds the gradient of a softmax's x: p (g - sum p g).
-    pub fn softmax_backward(self, g: &[f32], shares: &[f32], width: usize, dx: &mut [f32]) {
-        self.0.dispatch(|| {
-            let rows = g.chunks_exact(width).zip(shares.chunks_exact(width));
-            for ((g, p), dx) in rows.zip(dx.chunks_exact_mut(width)) {
-                let mean = sum(width, |i| g[i] * p[i]);
-                dx.iter_mut().zip(g.iter().zip(p)).for_each(|(dx, (g, p))| *dx += p * (g - mean));
-            }
-        });
+    pub fn softmax_backward(self, gradient: &[f32], shares: &[f32], width: usize, dx: &mut [f32]) {
+        self.0.dispatch(SoftmaxBackward { gradient, shares, width, dx });
     }
 
     /// Dot product of each row of x with w.
     pub fn dots(self, x: &[f32], w: &[f32], into: &mut [f32]) {
-        self.0.dispatch(|| {
-            for (x, into) in x.chunks_exact(w.len()).zip(into) {
-                *into = sum(w.len(), |i| x[i] * w[i]);
-            }
-        });
+        self.0.dispatch(Dots { x, w, into });
     }
 
     /// x <- x + a w, row by row with each row's own a.
     pub fn add_scaled(self, x: &mut [f32], a: &[f32], w: &[f32]) {
-        self.0.dispatch(|| {
-            for (x, &a) in x.chunks_exact_mut(w.len()).zip(a) {
-                x.iter_mut().zip(w).for_each(|(x, w)| *x = w.mul_add(a, *x));
-            }
-        });
+        self.0.dispatch(AddScaled { x, a, w });
     }
 }
