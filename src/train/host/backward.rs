@@ -7,7 +7,7 @@ use super::attention::Bias;
 use super::blocks::{Block, Memory, Pass, Shared, ensure, slot};
 use super::lane::Lane;
 use super::masks::Masks;
-use super::product::{Product, Rows, Start};
+use super::product::{Packed, Rows, Start};
 use super::rows::Site;
 
 /// Gradients that flow through the core.
@@ -171,12 +171,12 @@ impl Lane {
         sum_samples(shared, known, &mut self.sums[plan.position.sums..][..plan.position.length]);
         shared.kernel.column_sums(known, width, &mut self.sums[plan.step.sums + step * width..][..width]);
         let gradient = &mut flow.probabilities[..rows * vocabulary];
-        shared.kernel.0.dispatch(Product::<false> {
+        shared.kernel.0.dispatch(Packed {
             m: rows,
             k: width,
             n: vocabulary,
             a: Rows { values: known, row: width },
-            b: Rows { values: &shared.turned[plan.embed.turned..], row: vocabulary },
+            b: &shared.turned[plan.embed.turned..],
             c: gradient,
             c_row: vocabulary,
             start: Start::Zero,

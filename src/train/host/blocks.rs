@@ -6,7 +6,7 @@
 
 use super::attention::{Attend, AttendBackward, Bias, Shape};
 use super::plan::{Attention, FeedForward, Linear, Norm, Plan, Small};
-use super::product::{Product, Rows, SLACK, Start};
+use super::product::{Packed, Rows, SLACK, Start};
 use super::rows::{Affine, Kernel, Site};
 
 /// What all lanes share in a pass.
@@ -14,9 +14,9 @@ use super::rows::{Affine, Kernel, Site};
 pub struct Shared<'a> {
     pub plan: &'a Plan,
     pub kernel: Kernel,
-    /// All parameters, with [`SLACK`] after them.
+    /// All parameters, the matrices packed, with [`SLACK`] after them.
     pub weights: &'a [f32],
-    /// All matrices turned, with [`SLACK`] after them; empty in a forward pass.
+    /// All matrices turned and packed, with [`SLACK`] after them; empty in a forward pass.
     pub turned: &'a [f32],
 }
 
@@ -59,18 +59,17 @@ impl<'a> Shared<'a> {
         let bias = self.small(linear.bias);
         let start = if add { Start::ResultAndBias(bias) } else { Start::Bias(bias) };
         let (k, n) = (linear.weight.rows, linear.weight.columns);
-        let b = Rows { values: &self.weights[linear.weight.at..], row: n };
-        let a = Rows { values: x, row: k };
-        self.kernel.0.dispatch(Product::<false> { m: rows, k, n, a, b, c: into, c_row: row, start });
+        let (a, b) = (Rows { values: x, row: k }, &self.weights[linear.weight.at..]);
+        self.kernel.0.dispatch(Packed { m: rows, k, n, a, b, c: into, c_row: row, start });
     }
 
     /// The gradient of a linear layer's input: dx <- dy W^T, or dx + dy W^T. The outputs of `count` layers of the same
     /// input, whose matrices follow each other, may lie side by side in dy.
     pub fn linear_backward(&self, first: Linear, count: usize, dy: Rows<'_>, rows: usize, dx: &mut [f32], add: bool) {
         let (k, n) = (count * first.weight.columns, first.weight.rows);
-        let b = Rows { values: &self.turned[first.weight.turned..], row: n };
+        let b = &self.turned[first.weight.turned..];
         let start = if add { Start::Result } else { Start::Zero };
-        self.kernel.0.dispatch(Product::<false> { m: rows, k, n, a: dy, b, c: dx, c_row: n, start });
+        self.kernel.0.dispatch(Packed { m: rows, k, n, a: dy, b, c: dx, c_row: n, start });
     }
 
     /// x <- x + dropout(y W + b).

@@ -6,7 +6,7 @@ use super::functions::sigmoid;
 use super::lane::{Lane, Shown};
 use super::masks::Masks;
 use super::plan::CHARGES;
-use super::product::{Product, Rows, Start};
+use super::product::{Packed, Rows, Start};
 use super::rows::Site;
 
 impl Lane {
@@ -38,12 +38,12 @@ impl Lane {
             }
         }
         let intensity = plan.intensity;
-        shared.kernel.0.dispatch(Product::<false> {
+        shared.kernel.0.dispatch(Packed {
             m: block.rows(),
             k: 2,
             n: intensity.columns,
             a: Rows { values: &self.ends.intensity, row: 2 },
-            b: Rows { values: &shared.weights[intensity.at..], row: intensity.columns },
+            b: &shared.weights[intensity.at..],
             c: &mut stream[mz_width..],
             c_row: width,
             start: Start::Zero,
@@ -53,12 +53,12 @@ impl Lane {
             let precursor = &shown.precursor[(self.first + sample) * width..][..width];
             stream[sample * each * width..][..width].copy_from_slice(precursor);
         }
-        shared.kernel.0.dispatch(Product::<false> {
+        shared.kernel.0.dispatch(Packed {
             m: self.samples,
             k: CHARGES,
             n: width,
             a: Rows { values: &self.ends.charge, row: each * CHARGES },
-            b: Rows { values: &shared.weights[plan.charge.at..], row: width },
+            b: &shared.weights[plan.charge.at..],
             c: stream,
             c_row: each * width,
             start: Start::Result,
@@ -133,12 +133,12 @@ impl Lane {
         let probabilities = slot(&mut self.core.probabilities, index, answers);
         shared.kernel.softmax(&self.state.answer[..answers], plan.vocabulary, probabilities);
         let known = &mut self.state.known[..block.size()];
-        shared.kernel.0.dispatch(Product::<false> {
+        shared.kernel.0.dispatch(Packed {
             m: block.rows(),
             k: plan.vocabulary,
             n: width,
             a: Rows { values: probabilities, row: plan.vocabulary },
-            b: Rows { values: &shared.weights[plan.embed.at..], row: width },
+            b: &shared.weights[plan.embed.at..],
             c: known,
             c_row: width,
             start: Start::Bias(&shared.small(plan.step)[step * width..][..width]),

@@ -5,12 +5,12 @@
 
 use super::lane::Lane;
 use super::plan::{Attention, FeedForward, Linear, Matrix, Norm, Plan, Small};
-use super::product::{Product, Rows, Start};
+use super::product::{PANEL, Product, Rows, SLACK, Start};
 use super::rows::Kernel;
 use super::work;
 
-/// Most elements of a chunk of rows: it stays in the second cache.
-const CHUNK: usize = 1 << 15;
+/// Rows that are summed at a time: so many, packed to a panel's width, stay in the first cache.
+const CHUNK: usize = 128;
 /// Elements of a matrix that are one piece of work, about.
 const PIECE: usize = 1 << 15;
 
@@ -71,20 +71,22 @@ impl Piece<'_, '_> {
 
     fn compute(&self, kernel: Kernel, weights: &[f32], small: &[f32], into: &mut [f32]) {
         let columns = self.sum.matrix.columns;
-        let chunk = (CHUNK / columns).clamp(32, 512);
+        let mut packed = [0.0; CHUNK * PANEL + SLACK];
         let mut start = Start::Zero;
         for term in &self.sum.terms {
-            for from in (0..term.rows).step_by(chunk) {
-                kernel.0.dispatch(Product::<true> {
-                    m: self.rows,
-                    k: chunk.min(term.rows - from),
-                    n: columns,
-                    a: Rows { values: &term.left.values[from * term.left.row + self.from..], row: term.left.row },
-                    b: Rows { values: &term.right.values[from * term.right.row..], row: term.right.row },
-                    c: into,
-                    c_row: columns,
-                    start,
-                });
+            for from in (0..term.rows).step_by(CHUNK) {
+                let rows = CHUNK.min(term.rows - from);
+                let a = Rows { values: &term.left.values[from * term.left.row + self.from..], row: term.left.row };
+                for column in (0..columns).step_by(PANEL) {
+                    let n = PANEL.min(columns - column);
+                    let right = &term.right.values[from * term.right.row + column..];
+                    for (into, row) in packed.chunks_exact_mut(n).zip(right.chunks(term.right.row)).take(rows) {
+                        into.copy_from_slice(&row[..n]);
+                    }
+                    let (b, c) = (Rows { values: &packed, row: n }, &mut into[column..]);
+                    let product = Product::<true> { m: self.rows, k: rows, n, a, b, c, c_row: columns, start };
+                    kernel.0.dispatch(product);
+                }
                 start = Start::Result;
             }
         }

@@ -29,7 +29,6 @@ use self::lane::Lane;
 pub use self::lane::Shown;
 pub use self::masks::Masks;
 use self::plan::{Matrix, Plan};
-use self::product::SLACK;
 use self::rows::Kernel;
 use crate::task::model::Recursive;
 
@@ -44,7 +43,7 @@ pub struct HostNetwork {
     lanes: Vec<Lane>,
     /// Lanes of the last batch; the others keep their room.
     used: usize,
-    /// The parameters with slack, and all matrices turned.
+    /// The parameters with all matrices packed, and the matrices turned and packed; slack after both.
     weights: Vec<f32>,
     turned: Vec<f32>,
 }
@@ -80,9 +79,7 @@ impl HostNetwork {
 
     fn run(&mut self, weights: &[f32], shown: &Shown<'_>, masks: &Masks, logits: &mut Vec<f32>, tape: bool) {
         assert!(!masks.drops() || masks.rows() == shown.rows, "masks for another number of rows");
-        self.weights.clear();
-        self.weights.extend_from_slice(&weights[..self.plan.padded]);
-        self.weights.resize(self.plan.padded + SLACK, 0.0);
+        self.pack(weights);
         self.used = shown.rows.min(LANES);
         if self.lanes.len() < self.used {
             self.lanes.resize_with(self.used, Lane::default);
@@ -113,9 +110,9 @@ impl HostNetwork {
     }
 
     /// The gradient of all parameters from that of the logits, `[T, B, L, V]`, after a forward pass with the same arguments.
-    pub fn backward(&mut self, masks: &Masks, logit_gradients: &[f32], gradient: &mut [f32]) {
+    pub fn backward(&mut self, weights: &[f32], masks: &Masks, logit_gradients: &[f32], gradient: &mut [f32]) {
         assert!(self.lanes[..self.used].iter().all(|lane| lane.tape), "backward without a forward pass before it");
-        self.turn();
+        self.turn(weights);
         let plan = &self.plan;
         let shared = Shared { plan, kernel: self.kernel, weights: &self.weights, turned: &self.turned };
         let lanes = &mut self.lanes[..self.used];
@@ -124,31 +121,41 @@ impl HostNetwork {
             lane.backward(&shared, logit_gradients, batch, masks);
             lane.tape = false;
         });
-        gradient::write(plan, self.kernel, self.threads, &self.weights, lanes, gradient);
+        gradient::write(plan, self.kernel, self.threads, weights, lanes, gradient);
     }
 
-    /// Turns all matrices.
-    fn turn(&mut self) {
-        blocks::ensure(&mut self.turned, self.plan.turned);
-        let ranges = self.plan.matrices.iter().map(|matrix| (matrix.turned, matrix.rows * matrix.columns));
-        let parts = work::cut(&mut self.turned, ranges);
-        let items = self.plan.matrices.iter().zip(parts).collect();
+    /// Takes the parameters over, the matrices packed where they stand.
+    fn pack(&mut self, weights: &[f32]) {
+        let plan = &self.plan;
+        blocks::ensure(&mut self.weights, plan.padded);
+        for small in &plan.smalls {
+            self.weights[small.at..][..small.length].copy_from_slice(&weights[small.at..][..small.length]);
+        }
+        // The intensity's bias is a row of its matrix.
+        let bias = plan.intensity.at + plan.intensity.columns..plan.intensity.at + plan.intensity.size();
+        self.weights[bias.clone()].copy_from_slice(&weights[bias]);
+        let ranges = plan.matrices.iter().map(|matrix| (matrix.at, matrix.rows * matrix.columns));
+        let parts = work::cut(&mut self.weights, ranges);
+        let items = plan.matrices.iter().zip(parts).collect();
         work::share(self.threads, items, |(matrix, part): (&Matrix, &mut [f32])| {
-            turn(&self.weights[matrix.at..], *matrix, part);
+            let row = |row: usize, column: usize| &weights[matrix.at + row * matrix.columns + column..];
+            product::pack(matrix.rows, matrix.columns, row, part);
         });
     }
-}
 
-/// The transpose of a matrix, block by block so that both sides stay in the cache.
-fn turn(from: &[f32], matrix: Matrix, into: &mut [f32]) {
-    const SIDE: usize = 16;
-    for row in (0..matrix.rows).step_by(SIDE) {
-        let rows = SIDE.min(matrix.rows - row);
-        for column in 0..matrix.columns {
-            let line = &mut into[column * matrix.rows + row..][..rows];
-            for (index, value) in line.iter_mut().enumerate() {
-                *value = from[(row + index) * matrix.columns + column];
+    /// Turns and packs all matrices; those that are multiplied with side by side become one.
+    fn turn(&mut self, weights: &[f32]) {
+        blocks::ensure(&mut self.turned, self.plan.turned);
+        let ranges = self.plan.groups.iter().map(|group| (group[0].turned, group.iter().map(Matrix::size).sum()));
+        let parts = work::cut(&mut self.turned, ranges);
+        let items = self.plan.groups.iter().zip(parts).collect();
+        work::share(self.threads, items, |(group, part): (&Vec<Matrix>, &mut [f32])| {
+            let total = group.iter().map(|matrix| matrix.columns).sum();
+            let mut first = 0;
+            for matrix in group {
+                product::pack_turned(&weights[matrix.at..], (matrix.rows, matrix.columns), (first, total), part);
+                first += matrix.columns;
             }
-        }
+        });
     }
 }

@@ -17,6 +17,12 @@ pub struct Matrix {
     pub columns: usize,
 }
 
+impl Matrix {
+    pub fn size(&self) -> usize {
+        self.rows * self.columns
+    }
+}
+
 /// A parameter whose gradient is summed in place by every lane: where it stands in the flat vector, and in a lane's sums.
 #[derive(Clone, Copy, Debug)]
 pub struct Small {
@@ -94,6 +100,8 @@ pub struct Plan {
     /// All of them, in the order of the flat vector.
     pub smalls: Vec<Small>,
     pub matrices: Vec<Matrix>,
+    /// Matrices in the order of their turned ones; those of a group are turned into one.
+    pub groups: Vec<Vec<Matrix>>,
     /// Elements of all turned matrices, and of a lane's sums.
     pub turned: usize,
     pub sums: usize,
@@ -132,6 +140,7 @@ impl Plan {
             gate: finder.linear("core.gate"),
             smalls: finder.smalls,
             matrices: finder.matrices,
+            groups: finder.groups,
             turned: finder.turned,
             sums: finder.sums,
             padded: finder.end.next_multiple_of(ROW),
@@ -159,6 +168,7 @@ struct Finder {
     places: Vec<(String, Place)>,
     smalls: Vec<Small>,
     matrices: Vec<Matrix>,
+    groups: Vec<Vec<Matrix>>,
     turned: usize,
     sums: usize,
     end: usize,
@@ -173,9 +183,16 @@ enum Place {
 /// Tables that are added as they are; all other parameters of two dimensions are multiplied with.
 const TABLES: [&str; 4] = ["core.answer", "core.latent", "core.position", "core.step"];
 
+/// Whether a matrix's turned one is a group with the one before it: queries, keys and values of attention to itself, and keys
+/// and values of attention to a memory, each have one input.
+fn joins(path: &str) -> bool {
+    path.ends_with("attention.value.weight") || path.ends_with("attention.key.weight") && !path.contains("cross_attention")
+}
+
 impl Finder {
     fn new(model: &Recursive) -> Finder {
-        let mut finder = Finder { places: vec![], smalls: vec![], matrices: vec![], turned: 0, sums: 0, end: 0 };
+        let mut finder =
+            Finder { places: vec![], smalls: vec![], matrices: vec![], groups: vec![], turned: 0, sums: 0, end: 0 };
         for parameter in model.parameters() {
             let length: usize = parameter.shape.iter().product();
             let at = finder.end;
@@ -185,6 +202,10 @@ impl Finder {
                 let matrix = Matrix { at, turned: finder.turned, rows, columns };
                 finder.turned += length;
                 finder.matrices.push(matrix);
+                match finder.groups.last_mut() {
+                    Some(group) if joins(&parameter.path) => group.push(matrix),
+                    _ => finder.groups.push(vec![matrix]),
+                }
                 Place::Matrix(matrix)
             } else {
                 let small = Small { at, sums: finder.sums, length };

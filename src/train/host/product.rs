@@ -42,6 +42,10 @@ pub struct Rows<'a> {
 /// Elements that may be read after the end of a right-hand matrix.
 pub const SLACK: usize = 64;
 
+/// Columns of a panel: a matrix that is used often is packed into panels of so many columns, one after the other, each with
+/// its rows side by side. The last panel has the columns that are left.
+pub const PANEL: usize = 64;
+
 /// Vectors side by side in the widest tile. With 32 registers 24 hold sums, with 16 twelve.
 pub const fn widest(lanes: usize) -> usize {
     if lanes == 8 { 2 } else { 4 }
@@ -99,6 +103,64 @@ pub fn panel<S: Simd, const TRANSPOSED: bool>(simd: S, vectors: usize, part: Pro
         _ => simd.vectorize(Panel::<4, TRANSPOSED>(part)),
     }
 }
+
+/// C = start + A B for a B that is packed into panels.
+pub struct Packed<'a> {
+    pub m: usize,
+    pub k: usize,
+    pub n: usize,
+    pub a: Rows<'a>,
+    pub b: &'a [f32],
+    pub c: &'a mut [f32],
+    pub c_row: usize,
+    pub start: Start<'a>,
+}
+
+impl WithSimd for Packed<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        for from in (0..self.n).step_by(PANEL) {
+            let n = PANEL.min(self.n - from);
+            let b = Rows { values: &self.b[from * self.k..], row: n };
+            let (start, c) = (after(self.start, from), &mut self.c[from..]);
+            let Packed { m, k, a, c_row, .. } = self;
+            simd.vectorize(Product::<false> { m, k, n, a, b, c, c_row, start });
+        }
+    }
+}
+
+/// Packs a matrix of so many columns, whose element at a row and a column from some column on is the iterator's, into panels.
+pub fn pack<'a>(rows: usize, columns: usize, row: impl Fn(usize, usize) -> &'a [f32], into: &mut [f32]) {
+    for from in (0..columns).step_by(PANEL) {
+        let n = PANEL.min(columns - from);
+        let panel = &mut into[from * rows..][..n * rows];
+        for (index, line) in panel.chunks_exact_mut(n).enumerate() {
+            line.copy_from_slice(&row(index, from)[..n]);
+        }
+    }
+}
+
+/// Packs the transpose of a matrix `[rows, columns]` into panels of a matrix whose rows from `first` on, of `total`, it is.
+pub fn pack_turned(from: &[f32], (rows, columns): (usize, usize), (first, total): (usize, usize), into: &mut [f32]) {
+    for row in (0..rows).step_by(PANEL) {
+        let n = PANEL.min(rows - row);
+        let panel = &mut into[row * total + first * n..][..columns * n];
+        // Sixteen columns at a time: both sides stay in the cache.
+        for (block, lines) in panel.chunks_mut(PARTIAL_COLUMNS * n).enumerate() {
+            for index in 0..n {
+                let source = &from[(row + index) * columns + block * PARTIAL_COLUMNS..];
+                for (line, value) in lines.chunks_exact_mut(n).zip(source) {
+                    line[index] = *value;
+                }
+            }
+        }
+    }
+}
+
+/// Columns that are turned at a time.
+const PARTIAL_COLUMNS: usize = 16;
 
 struct Panel<'a, const C: usize, const TRANSPOSED: bool>(Product<'a, TRANSPOSED>);
 

@@ -73,7 +73,7 @@ fn check(model: &Recursive, rows: usize, peaks: usize, masks: &Masks) {
     let furthest = logits.iter().zip(&expected).map(|(a, b)| (f64::from(*a) - b).abs()).fold(0.0, f64::max);
     assert!(furthest < 1e-5 && logits.len() == expected.len(), "{furthest}");
     let given = wave(logits.len(), 8);
-    network.backward(masks, &given, &mut gradient);
+    network.backward(&weights, masks, &given, &mut gradient);
     let mut at = 0;
     for parameter in model.parameters() {
         let length: usize = parameter.shape.iter().product();
@@ -105,6 +105,8 @@ fn check(model: &Recursive, rows: usize, peaks: usize, masks: &Masks) {
 fn logits_and_gradients_are_those_of_the_plain_network() {
     check(&model(16, 2, (1, 1)), 3, 8, &Masks::none());
     check(&model(24, 2, (2, 2)), 2, 15, &Masks::none());
+    // Wider than a panel.
+    check(&model(72, 2, (1, 1)), 1, 3, &Masks::none());
 }
 
 #[test]
@@ -120,7 +122,7 @@ fn a_network_that_is_used_again_computes_the_same_whatever_came_between() {
     let mut run = |rows: usize, peaks: usize| {
         let (arrays, mut logits, mut gradient) = (Arrays::new(&model, rows, peaks), vec![], vec![0.0; network.padded()]);
         network.forward(&weights, &arrays.shown(), &Masks::none(), &mut logits);
-        network.backward(&Masks::none(), &wave(logits.len(), 8), &mut gradient);
+        network.backward(&weights, &Masks::none(), &wave(logits.len(), 8), &mut gradient);
         let mut again = vec![];
         network.evaluate(&weights, &arrays.shown(), &mut again);
         assert_eq!(logits, again);
@@ -142,7 +144,7 @@ fn threads_change_no_bit() {
         let (mut logits, mut gradient) = (vec![], vec![0.0; network.padded()]);
         let weights = weights(&model, &network);
         network.forward(&weights, &arrays.shown(), &masks, &mut logits);
-        network.backward(&masks, &wave(logits.len(), 8), &mut gradient);
+        network.backward(&weights, &masks, &wave(logits.len(), 8), &mut gradient);
         (logits, gradient)
     };
     let first = run(1);
