@@ -80,10 +80,15 @@ impl Piece<'_, '_> {
                 for column in (0..columns).step_by(PANEL) {
                     let n = PANEL.min(columns - column);
                     let right = &term.right.values[from * term.right.row + column..];
-                    for (into, row) in packed.chunks_exact_mut(n).zip(right.chunks(term.right.row)).take(rows) {
-                        into.copy_from_slice(&row[..n]);
-                    }
-                    let (b, c) = (Rows { values: &packed, row: n }, &mut into[column..]);
+                    let b = if term.right.row <= PANEL {
+                        Rows { values: right, row: term.right.row }
+                    } else {
+                        for (into, row) in packed.chunks_exact_mut(n).zip(right.chunks(term.right.row)).take(rows) {
+                            into.copy_from_slice(&row[..n]);
+                        }
+                        Rows { values: &packed, row: n }
+                    };
+                    let c = &mut into[column..];
                     let product = Product::<true> { m: self.rows, k: rows, n, a, b, c, c_row: columns, start };
                     kernel.0.dispatch(product);
                 }

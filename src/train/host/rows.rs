@@ -24,29 +24,38 @@ pub struct Site<'a> {
     pub number: u64,
 }
 
-/// sum_i f(i) for i below `count`.
+/// Partial sums, or any 16 numbers side by side.
+type Lanes = [f32; PARTIAL];
+
+/// One number from 16, always in the same order.
 #[inline(always)]
-fn sum(count: usize, f: impl Fn(usize) -> f32) -> f32 {
-    let mut sums = [0.0; PARTIAL];
-    for chunk in 0..count / PARTIAL {
-        for (lane, sum) in sums.iter_mut().enumerate() {
-            *sum += f(chunk * PARTIAL + lane);
-        }
-    }
-    for (lane, index) in (count / PARTIAL * PARTIAL..count).enumerate() {
-        sums[lane] += f(index);
-    }
-    fold(sums, |a, b| a + b)
+fn fold(values: Lanes, f: impl Fn(f32, f32) -> f32) -> f32 {
+    let eight: [f32; 8] = std::array::from_fn(|i| f(values[i], values[i + 8]));
+    let four: [f32; 4] = std::array::from_fn(|i| f(eight[i], eight[i + 4]));
+    f(f(four[0], four[2]), f(four[1], four[3]))
 }
 
 #[inline(always)]
-fn fold(mut values: [f32; PARTIAL], f: impl Fn(f32, f32) -> f32) -> f32 {
-    for half in [8, 4, 2, 1] {
-        for lane in 0..half {
-            values[lane] = f(values[lane], values[lane + half]);
+fn total(sums: Lanes) -> f32 {
+    fold(sums, |a, b| a + b)
+}
+
+/// f(values of the rows at a place, sum before) over all places of rows of equal length, lane by lane.
+#[inline(always)]
+fn sum<const N: usize>(rows: [&[f32]; N], f: impl Fn([f32; N], f32) -> f32) -> f32 {
+    let mut sums: Lanes = [0.0; PARTIAL];
+    let chunks: [&[Lanes]; N] = rows.map(|row| row.as_chunks().0);
+    let rest: [&[f32]; N] = rows.map(|row| row.as_chunks::<PARTIAL>().1);
+    for at in 0..chunks[0].len() {
+        let chunk: [&Lanes; N] = std::array::from_fn(|n| &chunks[n][at]);
+        for lane in 0..PARTIAL {
+            sums[lane] = f(std::array::from_fn(|n| chunk[n][lane]), sums[lane]);
         }
     }
-    values[0]
+    for (at, sum) in sums.iter_mut().take(rest[0].len()).enumerate() {
+        *sum = f(std::array::from_fn(|n| rest[n][at]), *sum);
+    }
+    total(sums)
 }
 
 /// Softmax of scale x + bias in place; the row's length is a multiple of [`PARTIAL`].
@@ -68,7 +77,7 @@ pub fn softmax(row: &mut [f32], scale: f32, bias: &[f32]) {
             sums[lane] += x[lane];
         }
     }
-    let factor = 1.0 / fold(sums, |a, b| a + b);
+    let factor = 1.0 / total(sums);
     for x in row.iter_mut() {
         *x *= factor;
     }
@@ -84,7 +93,7 @@ pub fn softmax_backward(gradient: &mut [f32], shares: &[f32], scale: f32) {
             sums[lane] = g[lane].mul_add(p[lane], sums[lane]);
         }
     }
-    let mean = fold(sums, |a, b| a + b);
+    let mean = total(sums);
     for (g, p) in gradient.iter_mut().zip(shares) {
         *g = scale * (p * (*g - mean));
     }
@@ -102,8 +111,8 @@ fn norm_row(x: &[f32], affine: Affine<'_>, hat: &mut [f32], normed: &mut [f32]) 
     let width = x.len();
     let (gamma, beta) = (&affine.gamma[..width], &affine.beta[..width]);
     let (hat, normed) = (&mut hat[..width], &mut normed[..width]);
-    let mean = sum(width, |i| x[i]) / width as f32;
-    let variance = sum(width, |i| (x[i] - mean) * (x[i] - mean)) / width as f32;
+    let mean = sum([x], |[x], sum| sum + x) / width as f32;
+    let variance = sum([x], |[x], sum| (x - mean).mul_add(x - mean, sum)) / width as f32;
     let inverse = 1.0 / (variance + NORM_EPSILON).sqrt();
     for i in 0..width {
         hat[i] = (x[i] - mean) * inverse;
@@ -126,8 +135,8 @@ fn norm_row_backward(
     let width = dx.len();
     let (dy, hat, gamma) = (&dy[..width], &hat[..width], &gamma[..width]);
     let (gamma_sums, beta_sums) = (&mut gamma_sums[..width], &mut beta_sums[..width]);
-    let mean = sum(width, |i| dy[i] * gamma[i]) / width as f32;
-    let slope = sum(width, |i| dy[i] * gamma[i] * hat[i]) / width as f32;
+    let mean = sum([dy, gamma], |[dy, gamma], sum| dy.mul_add(gamma, sum)) / width as f32;
+    let slope = sum([dy, gamma, hat], |[dy, gamma, hat], sum| (dy * gamma).mul_add(hat, sum)) / width as f32;
     for i in 0..width {
         gamma_sums[i] = dy[i].mul_add(hat[i], gamma_sums[i]);
         beta_sums[i] += dy[i];
@@ -239,7 +248,7 @@ vectorized!(Softmax<'a> { x: &'a [f32], width: usize, shares: &'a mut [f32] } {
         for (p, x) in p.iter_mut().zip(x) {
             *p = exp(x - highest);
         }
-        let factor = 1.0 / sum(width, |i| p[i]);
+        let factor = 1.0 / sum([&*p], |[p], sum| sum + p);
         for p in p {
             *p *= factor;
         }
@@ -249,7 +258,7 @@ vectorized!(Softmax<'a> { x: &'a [f32], width: usize, shares: &'a mut [f32] } {
 vectorized!(SoftmaxBackward<'a> { gradient: &'a [f32], shares: &'a [f32], width: usize, dx: &'a mut [f32] } {
     let rows = gradient.chunks_exact(width).zip(shares.chunks_exact(width));
     for ((g, p), dx) in rows.zip(dx.chunks_exact_mut(width)) {
-        let mean = sum(width, |i| g[i] * p[i]);
+        let mean = sum([g, p], |[g, p], sum| g.mul_add(p, sum));
         for (dx, (g, p)) in dx.iter_mut().zip(g.iter().zip(p)) {
             *dx += p * (g - mean);
         }
@@ -258,7 +267,7 @@ vectorized!(SoftmaxBackward<'a> { gradient: &'a [f32], shares: &'a [f32], width:
 
 vectorized!(Dots<'a> { x: &'a [f32], w: &'a [f32], into: &'a mut [f32] } {
     for (x, into) in x.chunks_exact(w.len()).zip(into) {
-        *into = sum(w.len(), |i| x[i] * w[i]);
+        *into = sum([x, w], |[x, w], sum| x.mul_add(w, sum));
     }
 });
 
