@@ -15,6 +15,7 @@ pub mod masks;
 mod plan;
 mod product;
 mod rows;
+pub mod update;
 mod work;
 
 #[cfg(test)]
