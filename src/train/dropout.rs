@@ -1,28 +1,18 @@
-//! Dropout by counting: whether an element is dropped is a hash of (seed, step, slot, site, position, channel).
+//! Dropout on a device's tensors: the masks of [`Masks`], in the order of the uses.
 //!
-//! No generator has a state that a cut or another batch could move, a batch cut into micro-batches drops the same elements,
-//! and host and device compute the same bits. All products stay below 2^63, so that nothing depends on how integers
-//! overflow.
+//! Host and device compute the same bits. All products stay below 2^63, so that nothing depends on how integers overflow.
 
 use std::cell::Cell;
 
 use burn::tensor::{DType, Int, Tensor, TensorData};
-use rand::Rng;
 
 use super::device::{Backend, Place};
-use crate::task::random::{Purpose, stream};
-
-/// Multiplier of the mixing function; odd and below 2^31.
-const MIX: u64 = 0x045d_9f3b;
-const LOW: u64 = 0xffff_ffff;
+use super::host::masks::{LOW, MIX, Masks, hash};
 
 /// The masks of one forward pass over a few rows of a batch. Every use in the network is a site of its own, in the order
 /// of the calls.
 pub struct Dropout {
-    /// Chance that an element is dropped.
-    chance: f64,
-    /// One key for each row.
-    keys: Vec<u64>,
+    masks: Masks,
     site: Cell<u64>,
     place: Place,
 }
@@ -30,21 +20,17 @@ pub struct Dropout {
 impl Dropout {
     /// Drops nothing and costs nothing.
     pub fn none(place: &Place) -> Dropout {
-        Dropout { chance: 0.0, keys: vec![], site: Cell::new(0), place: place.clone() }
+        Dropout { masks: Masks::none(), site: Cell::new(0), place: place.clone() }
     }
 
     /// Masks for the rows of the samples `slots` of a step.
     pub fn new(chance: f64, seed: u64, step: u64, slots: std::ops::Range<usize>, place: &Place) -> Dropout {
-        if chance <= 0.0 {
-            return Dropout::none(place);
-        }
-        let key = |slot: usize| stream(seed, Purpose::Dropout, step, slot as u64).next_u64();
-        Dropout { chance, keys: slots.map(key).collect(), site: Cell::new(0), place: place.clone() }
+        Dropout { masks: Masks::new(chance, seed, step, slots), site: Cell::new(0), place: place.clone() }
     }
 
     /// Sets elements of x, `[B, S, d]`, to 0 by chance and scales the others by 1 / (1 - chance).
     pub fn apply(&self, x: Tensor<3>) -> Tensor<3> {
-        if self.chance == 0.0 {
+        if !self.masks.drops() {
             return x;
         }
         let shape = x.dims();
@@ -59,20 +45,11 @@ impl Dropout {
     /// The rows' keys, below 2^32, for the next site.
     fn next_site(&self) -> Vec<u64> {
         let site = self.site.replace(self.site.get() + 1);
-        self.keys.iter().map(|key| split_mix(key ^ split_mix(site)) & LOW).collect()
-    }
-
-    /// Elements whose hash lies below this are dropped.
-    fn threshold(&self) -> u64 {
-        (self.chance * (LOW + 1) as f64) as u64
-    }
-
-    fn scale(&self) -> f32 {
-        (1.0 / (1.0 - self.chance)) as f32
+        (0..self.masks.rows()).map(|row| u64::from(self.masks.key(row, site))).collect()
     }
 
     fn host_mask(&self, keys: &[u64], [rows, length, width]: [usize; 3]) -> Tensor<3> {
-        let (threshold, scale) = (self.threshold() as u32, self.scale());
+        let (threshold, scale) = (self.masks.threshold() as u32, self.masks.scale());
         let mut mask = Vec::with_capacity(rows * length * width);
         for &key in keys {
             let element = |index: u32| if hash(index, key as u32) < threshold { 0.0 } else { scale };
@@ -98,26 +75,9 @@ impl Dropout {
             hash = hash.mul_scalar(MIX as i64).bitwise_and_scalar(LOW as i64);
         }
         let hash = hash.clone().bitwise_xor(hash.bitwise_right_shift_scalar(16));
-        let kept = hash.greater_equal_elem(self.threshold() as i64).float();
-        kept.mul_scalar(self.scale()).reshape([rows, length, width])
+        let kept = hash.greater_equal_elem(self.masks.threshold() as i64).float();
+        kept.mul_scalar(self.masks.scale()).reshape([rows, length, width])
     }
-}
-
-/// Mixes an element's place with its row's key: three rounds of shift, xor and multiply, modulo 2^32.
-fn hash(index: u32, key: u32) -> u32 {
-    let mix = MIX as u32;
-    let mut x = ((index ^ (index >> 16)) ^ key).wrapping_mul(mix);
-    x = (x ^ (x >> 16)).wrapping_mul(mix);
-    x = (x ^ (x >> 16)).wrapping_mul(mix);
-    x ^ (x >> 16)
-}
-
-/// The finalizer of SplitMix64 (Steele et al., 2014).
-fn split_mix(key: u64) -> u64 {
-    let mut x = key.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
 }
 
 #[cfg(test)]

@@ -7,6 +7,9 @@ mod decode;
 mod device;
 mod dropout;
 mod feed;
+// Until training uses it.
+#[allow(dead_code)]
+mod host;
 mod layout;
 mod losses;
 mod network;

@@ -1,0 +1,39 @@
+//! Work shared among threads. What is computed never depends on which thread does it, or on how many there are.
+
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+/// Does the work on every item, on at most so many threads; the caller's is one of them.
+pub fn share<T: Send>(threads: usize, items: Vec<T>, work: impl Fn(T) + Sync) {
+    let others = threads.min(items.len()).saturating_sub(1);
+    if others == 0 {
+        return items.into_iter().for_each(work);
+    }
+    let items = Mutex::new(items.into_iter());
+    let next = || items.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let all = || {
+        while let Some(item) = next() {
+            work(item);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..others {
+            scope.spawn(all);
+        }
+        all();
+    });
+}
+
+/// A slice cut at ranges that come in order; what lies between them is left out.
+pub fn cut<'a>(mut values: &'a mut [f32], ranges: impl Iterator<Item = (usize, usize)>) -> Vec<&'a mut [f32]> {
+    let mut at = 0;
+    ranges
+        .map(|(from, length)| {
+            let rest = std::mem::take(&mut values);
+            let (part, rest) = rest[from - at..].split_at_mut(length);
+            values = rest;
+            at = from + length;
+            part
+        })
+        .collect()
+}
