@@ -3,9 +3,9 @@
 use burn::tensor::Tensor;
 
 use super::device::Place;
-use super::dropout::Dropout;
-use super::layout::{Layout, read_vector};
-use super::network::{Input, Network};
+use super::forward::Forward;
+use super::layout::read_vector;
+use super::network::Input;
 use crate::execute::Failure;
 use crate::record::Tensors;
 use crate::task::batch::Batch;
@@ -42,9 +42,7 @@ pub fn decode(
     place: &Place,
     stop: &dyn Fn() -> bool,
 ) -> Result<Option<Answers>, Failure> {
-    let layout = Layout::new(model);
-    let vector = layout.place(weights, "", "weights", &place.device)?;
-    let network = Network::new(model, &layout, &layout.split(&vector));
+    let mut network = Forward::new(model, weights, place)?;
     let vocabulary = model.vocabulary();
     let mut decoded = Vec::with_capacity(spectra.len());
     let (mut surprise, mut tokens) = (0.0, 0);
@@ -53,9 +51,7 @@ pub fn decode(
             return Ok(None);
         }
         let batch = Batch::pack(model, &vocabulary, part);
-        let input = Input::new(model, &batch).place(&place.device);
-        let logits = network.forward(&input, &Dropout::none(place)).pop().expect("at least one pass");
-        let logits = Logits::read(logits)?;
+        let logits = Logits::read(network.answers(Input::new(model, &batch)))?;
         for row in 0..batch.size {
             decoded.push(logits.answer(row));
             surprise += logits.surprise(row, &batch);

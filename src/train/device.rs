@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use burn::tensor::Device;
 
+use super::crew::Crew;
 use crate::execute::Failure;
 
 /// The device asked for: `auto`, `cpu`, `cuda` or `cuda:1`.
@@ -31,6 +32,8 @@ pub enum Backend {
 pub struct Place {
     pub device: Device,
     pub backend: Backend,
+    /// The machine's cores, shared by all that was opened with this place.
+    pub crew: Crew,
 }
 
 impl FromStr for Choice {
@@ -73,7 +76,7 @@ impl Choice {
 }
 
 fn cpu() -> Place {
-    Place { device: Device::flex(), backend: Backend::Flex }
+    Place { device: Device::flex(), backend: Backend::Flex, crew: Crew::new() }
 }
 
 /// Number of NVIDIA GPUs this build can use. Opening a GPU that is not there panics, so they are counted first.
@@ -95,7 +98,7 @@ fn cuda(index: usize) -> Result<Place, Failure> {
         found if index >= found => {
             Err(Failure::Device(format!("there is no `cuda:{index}`: {found} GPU(s) were found, counted from 0")))
         }
-        _ => Ok(Place { device: Device::cuda(index), backend: Backend::Cuda }),
+        _ => Ok(Place { device: Device::cuda(index), backend: Backend::Cuda, crew: Crew::new() }),
     }
 }
 

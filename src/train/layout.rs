@@ -54,9 +54,15 @@ impl Layout {
         self.parameters.iter().enumerate().map(first).collect()
     }
 
-    /// Puts named tensors on the device as one vector. `suffix` follows each path; `what` names the tensors in messages.
-    /// Missing tensors, other shapes and tensors that belong nowhere are errors.
+    /// Puts named tensors on the device as one vector; see [`Layout::vector`].
     pub fn place(&self, tensors: &Tensors, suffix: &str, what: &str, device: &Device) -> Result<Tensor<1>, Failure> {
+        let vector = self.vector(tensors, suffix, what)?;
+        Ok(Tensor::from_data(TensorData::new(vector, [self.padded()]), device))
+    }
+
+    /// Named tensors as one vector. `suffix` follows each path; `what` names the tensors in messages. Missing tensors, other
+    /// shapes and tensors that belong nowhere are errors.
+    pub fn vector(&self, tensors: &Tensors, suffix: &str, what: &str) -> Result<Vec<f32>, Failure> {
         let mut vector = Vec::with_capacity(self.padded());
         for parameter in &self.parameters {
             let path = format!("{}{suffix}", parameter.path);
@@ -72,7 +78,7 @@ impl Layout {
             }
         }
         vector.resize(self.padded(), 0.0);
-        Ok(Tensor::from_data(TensorData::new(vector, [self.padded()]), device))
+        Ok(vector)
     }
 
     /// Whether a tensor of this name can be placed with one of the suffixes, or is one of the counters.
@@ -102,17 +108,11 @@ impl Layout {
         Ok(named.collect())
     }
 
-    /// Digest of each parameter's part of a vector in the machine's memory, taken where it lies: the vector is lent out of
-    /// its tensor and put back.
+    /// Digest of each parameter's part of a vector in the machine's memory, taken where it lies.
     pub fn digests(&self, vector: &mut Tensor<1>) -> Result<Vec<u64>, Failure> {
-        let device = vector.device();
-        let taken = std::mem::replace(vector, Tensor::zeros([0], &device));
-        let data = taken.try_into_data().map_err(|error| Failure::Device(format!("reading a vector: {error}")))?;
-        let bytes = data.as_bytes();
         let width = size_of::<f32>();
-        let digests = self.offsets.windows(2).map(|place| digest64(&bytes[place[0] * width..place[1] * width])).collect();
-        *vector = Tensor::from_data(data, &device);
-        Ok(digests)
+        let part = |bytes: &[u8], place: &[usize]| digest64(&bytes[place[0] * width..place[1] * width]);
+        lend([vector], |[data]| self.offsets.windows(2).map(|place| part(data.as_bytes(), place)).collect())
     }
 
     /// Place in the vector of a parameter's first element.
@@ -141,6 +141,34 @@ pub fn norm(vector: &Tensor<1>) -> Tensor<1> {
     let rows = vector.dims()[0] / ROW;
     let squares = vector.clone().reshape([rows, ROW]).square();
     squares.sum_dim(1).reshape([1, rows]).sum_dim(1).reshape([1]).sqrt()
+}
+
+/// Lends the values of vectors out of their tensors, and puts them back: on the CPU, where nobody else has the tensor, they
+/// are looked at or changed where they lie, without a copy.
+pub fn lend<R, const N: usize>(
+    vectors: [&mut Tensor<1>; N],
+    work: impl FnOnce(&mut [TensorData; N]) -> R,
+) -> Result<R, Failure> {
+    let device = vectors[0].device();
+    let take = |vector: &mut Tensor<1>| {
+        let taken = std::mem::replace(vector, Tensor::zeros([0], &device));
+        taken.try_into_data().map_err(|error| Failure::Device(format!("reading a vector: {error}")))
+    };
+    let mut data = Vec::with_capacity(N);
+    let mut homes = Vec::with_capacity(N);
+    for vector in vectors {
+        data.push(take(vector)?);
+        homes.push(vector);
+    }
+    let mut data: [TensorData; N] = data.try_into().expect("as many as were lent");
+    let answer = work(&mut data);
+    homes.into_iter().zip(data).for_each(|(vector, data)| *vector = Tensor::from_data(data, &device));
+    Ok(answer)
+}
+
+/// The values of a vector that was lent.
+pub fn values(data: &mut TensorData) -> &mut [f32] {
+    data.as_mut_slice().expect("vectors are f32")
 }
 
 /// Reads a vector back from the device.

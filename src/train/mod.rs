@@ -3,12 +3,13 @@
 //! [`Burn`] implements [`Executor`]. A trainee holds weights and optimizer state as one vector each; everything else
 //! (batch, rate, loss weights, dropout) is a function of the history and the step.
 
+mod crew;
 mod decode;
 mod device;
 mod dropout;
 mod feed;
-// Until training uses it.
-#[allow(dead_code)]
+mod forward;
+mod gradient;
 mod host;
 mod layout;
 mod losses;

@@ -2,10 +2,12 @@
 //! step, so that a run that was cut goes on like one that was not.
 
 use burn::optim::{AdamWConfig, AdamWState, AdaptiveMomentumState, Optimizer as _};
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
 
-use super::device::Place;
-use super::layout::{Layout, norm};
+use super::device::{Backend, Place};
+use super::host;
+use super::host::update::{Update, Vectors};
+use super::layout::{Layout, lend, norm, read_vector, values};
 use super::planted::Planted;
 use crate::execute::Failure;
 use crate::history::At;
@@ -52,6 +54,11 @@ impl Weights {
         self.layout.split(&self.current)
     }
 
+    /// Lends the values out; see [`lend`].
+    pub fn lend<R>(&mut self, work: impl FnOnce(&[f32]) -> R) -> Result<R, Failure> {
+        lend([&mut self.current], |[current]| work(values(current)))
+    }
+
     /// Digest of each parameter; see [`Layout::digests`].
     pub fn digests(&mut self) -> Result<Vec<u64>, Failure> {
         self.layout.digests(&mut self.current)
@@ -79,7 +86,57 @@ impl Weights {
     }
 
     /// Makes one update from the gradient of the whole batch and its norm.
-    pub fn update(&mut self, at: &At, gradient: Tensor<1>, norm: Tensor<1>) {
+    pub fn update(&mut self, at: &At, gradient: Tensor<1>, norm: Tensor<1>) -> Result<(), Failure> {
+        match self.place.backend {
+            Backend::Flex => self.update_in_place(at, gradient, norm),
+            Backend::Cuda => {
+                self.update_on_device(at, gradient, norm);
+                Ok(())
+            }
+        }
+    }
+
+    /// In the machine's memory, in one pass over it.
+    fn update_in_place(&mut self, at: &At, mut gradient: Tensor<1>, norm: Tensor<1>) -> Result<(), Failure> {
+        let Optimizer::AdamW { weight_decay, beta_1, beta_2, epsilon } = at.optimizer;
+        let zeros = || Tensor::zeros([self.layout.padded()], &self.place.device);
+        let mut moments = match self.moments.take() {
+            Some(moments) => moments,
+            None => AdaptiveMomentumState::new(0, zeros(), zeros()),
+        };
+        moments.time += 1;
+        // The average begins as what the weights were before its first update.
+        let start = at.ema.filter(|_| self.average.is_none()).map(|_| self.lend(<[f32]>::to_vec)).transpose()?;
+        let start = start.map(|values| Average { weights: vector(values, &self.place), updates: 0 });
+        self.average = if at.ema.is_some() { self.average.take().or(start) } else { None };
+        let share = at.ema.zip(self.average.as_mut()).map(|(decay, average)| average.next_share(decay));
+        let update = Update {
+            rate: at.rate,
+            weight_decay: weight_decay as f32,
+            beta_1: beta_1 as f32,
+            beta_2: beta_2 as f32,
+            epsilon: epsilon as f32,
+            number: moments.time as u64,
+            clip: at.clip.map(|most| Ok((read_vector(norm)?[0], most))).transpose()?,
+            average: share,
+        };
+        let mut none = Tensor::zeros([0], &self.place.device);
+        let average = self.average.as_mut().map_or(&mut none, |average| &mut average.weights);
+        let lent = [&mut self.current, &mut moments.moment_1, &mut moments.moment_2, average, &mut gradient];
+        lend(lent, |[current, first, second, average, gradient]| {
+            let vectors = Vectors {
+                weights: values(current),
+                moment_1: values(first),
+                moment_2: values(second),
+                average: values(average),
+            };
+            host::update::update(self.place.crew.threads(), &update, vectors, values(gradient));
+        })?;
+        self.moments = Some(moments);
+        Ok(())
+    }
+
+    fn update_on_device(&mut self, at: &At, gradient: Tensor<1>, norm: Tensor<1>) {
         let gradient = match at.clip {
             Some(most) => clip(gradient, norm, most),
             None => gradient,
@@ -114,17 +171,33 @@ fn clip(gradient: Tensor<1>, norm: Tensor<1>, most: f64) -> Tensor<1> {
 }
 
 /// Global norm of a gradient, `[1]`.
-pub fn gradient_norm(gradient: &Tensor<1>) -> Tensor<1> {
-    norm(gradient)
+pub fn gradient_norm(gradient: &mut Tensor<1>, place: &Place) -> Result<Tensor<1>, Failure> {
+    match place.backend {
+        Backend::Cuda => Ok(norm(gradient)),
+        Backend::Flex => {
+            let norm = lend([gradient], |[data]| host::update::norm(place.crew.threads(), values(data)))?;
+            Ok(vector(vec![norm], place))
+        }
+    }
+}
+
+fn vector(values: Vec<f32>, place: &Place) -> Tensor<1> {
+    let length = values.len();
+    Tensor::from_data(TensorData::new(values, [length]), &place.device)
 }
 
 impl Average {
-    /// Moves towards the weights: at the n-th update by 1 - min(d, (1 + n) / (10 + n)), so that early averages mean
-    /// something.
-    fn follow(&mut self, weights: &Tensor<1>, decay: f64) {
+    /// Counts an update; the share of the average that stays at the n-th one, min(d, (1 + n) / (10 + n)), so that early
+    /// averages mean something.
+    fn next_share(&mut self, decay: f64) -> f64 {
         self.updates += 1;
         let n = self.updates as f64;
-        let decay = decay.min((1.0 + n) / (10.0 + n));
+        decay.min((1.0 + n) / (10.0 + n))
+    }
+
+    /// Moves towards the weights.
+    fn follow(&mut self, weights: &Tensor<1>, decay: f64) {
+        let decay = self.next_share(decay);
         let old = self.weights.clone().mul_scalar(decay);
         self.weights = old.add(weights.clone().mul_scalar(1.0 - decay));
     }
@@ -150,11 +223,8 @@ fn counter(tensors: &Tensors, what: &str) -> Result<u64, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::TensorData;
-
     use super::*;
     use crate::train::device::Choice;
-    use crate::train::layout::read_vector;
     use crate::train::testing::{history, micro, plain};
 
     /// A gradient of any kind.
@@ -184,9 +254,10 @@ mod tests {
             let raw = gradient(&weights.layout, step, &place);
             let values: Vec<f64> = read_vector(raw.clone()).unwrap().into_iter().map(f64::from).collect();
             let norm = values.iter().map(|g| g * g).sum::<f64>().sqrt();
-            let ours = gradient_norm(&raw);
+            let mut raw = raw;
+            let ours = gradient_norm(&mut raw, &place).unwrap();
             assert!((f64::from(read_vector(ours.clone()).unwrap()[0]) / norm - 1.0).abs() < 1e-6);
-            weights.update(&at, raw, ours);
+            weights.update(&at, raw, ours).unwrap();
             let n = step as i32 + 1;
             for (index, value) in values.iter().enumerate() {
                 let g = value * (5.0 / norm).min(1.0);
@@ -208,9 +279,9 @@ mod tests {
         let place = Choice::Cpu.open().unwrap();
         let mut weights = fresh(&place);
         for step in 0..3 {
-            let raw = gradient(&weights.layout, step, &place);
-            let norm = gradient_norm(&raw);
-            weights.update(&history(plain(), 3).at(step), raw, norm);
+            let mut raw = gradient(&weights.layout, step, &place);
+            let norm = gradient_norm(&mut raw, &place).unwrap();
+            weights.update(&history(plain(), 3).at(step), raw, norm).unwrap();
         }
         let state = weights.state().unwrap();
         assert_eq!(state.optimizer["updates"].as_counter(), Some(3));

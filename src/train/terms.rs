@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::device::Place;
-use super::dropout::Dropout;
-use super::layout::{Layout, read_vector};
+use super::forward::Forward;
+use super::layout::read_vector;
 use super::losses::{Targets, Truth, Whole};
-use super::network::{Input, Network};
+use super::network::Input;
 use crate::execute::Failure;
 use crate::record::Tensors;
 use crate::spec::Supervision;
@@ -27,9 +27,7 @@ pub fn terms(
     place: &Place,
     stop: &dyn Fn() -> bool,
 ) -> Result<Option<BTreeMap<Loss, f64>>, Failure> {
-    let layout = Layout::new(model);
-    let vector = layout.place(weights, "", "weights", &place.device)?;
-    let network = Network::new(model, &layout, &layout.split(&vector));
+    let mut network = Forward::new(model, weights, place)?;
     let vocabulary = model.vocabulary();
     let all = Batch::pack(model, &vocabulary, spectra);
     let whole = Whole::of(&all);
@@ -43,8 +41,7 @@ pub fn terms(
         let rows = all.rows(from, (from + ROWS).min(all.size));
         let input = Input::new(model, &rows);
         let truth = Truth::new(&rows, &vocabulary, &wanted, targets, input.peaks, whole).place(&place.device);
-        let logits = network.forward(&input.place(&place.device), &Dropout::none(place));
-        for (loss, term) in truth.terms(logits, &wanted) {
+        for (loss, term) in truth.terms(network.logits(input), &wanted) {
             *sums.entry(loss).or_default() += f64::from(read_vector(term)?[0]);
         }
     }

@@ -11,7 +11,10 @@ use crate::task::random::{Purpose, stream};
 use crate::task::sampler::{Drawer, Pool, Sampler};
 use crate::task::spectrum::Spectrum;
 use crate::task::synthetic;
-use crate::train::layout::Layout;
+use crate::train::feed::Prepared;
+use crate::train::gradient::both_ways;
+use crate::train::layout::{Layout, read_vector};
+use crate::train::optimizer::Weights;
 use crate::train::testing::{begin, busy, history, plain, train};
 use crate::train::testing::{micro, root, synthetic};
 use crate::train::{Burn, Choice, Decoded, testing};
@@ -182,4 +185,41 @@ fn probed_terms_are_those_of_training() {
     }
     assert_eq!(terms.len(), Loss::ALL.len());
     assert_eq!(burn.terms(history.root(), at.supervision, &weights, &spectra, &|| true), Ok(None));
+}
+
+/// The network by hand on the CPU against burn's graph: the same terms and the same gradient of every parameter, with noise,
+/// padding, dropout and all losses, for models of other depths and widths too.
+#[test]
+fn gradients_by_hand_are_those_of_the_graph() {
+    let deeper = Recursive { hidden: 24, heads: 3, encoder_layers: 2, decoder_layers: 2, latent_steps: 2, ..micro() };
+    let wider = Recursive { hidden: 48, supervision_steps: 3, peaks: 33, ..micro() };
+    for model in [micro(), deeper, wider] {
+        let settings = Settings { batch: 9, micro_batch: 5, dropout: 0.2, ..busy() };
+        let history = History::new(root(&model, 1), [Span { from: 0, settings }], 8);
+        let (_, state) = train(&history, 0, None);
+        let place = Choice::Cpu.open().unwrap();
+        let layout = Layout::new(&model);
+        let mut weights = Weights::new(Layout::new(&model), &state, place.clone()).unwrap();
+        let batch = Prepared::new(history.at(7), &testing::sampler(&model));
+        for micro in &batch.micro {
+            let ways = both_ways(&model, &mut weights, &batch.at, micro, &place).map(|way| {
+                let gradient = layout.read(&way.vector, "").unwrap();
+                let terms = way.terms.into_values().map(|term| read_vector(term).unwrap()[0]).collect::<Vec<_>>();
+                (gradient, terms)
+            });
+            let [(graph, terms), (hand, others)] = ways;
+            for (term, other) in terms.iter().zip(&others) {
+                assert!((term - other).abs() <= 1e-5 * term.abs(), "{terms:?} and {others:?}");
+            }
+            let norm = |values: &mut dyn Iterator<Item = f32>| values.map(|x| f64::from(x).powi(2)).sum::<f64>().sqrt();
+            let whole = norm(&mut graph.values().flat_map(|tensor| tensor.as_f32().unwrap().iter().copied()));
+            for (path, tensor) in &graph {
+                let (graph, hand) = (tensor.as_f32().unwrap(), hand[path].as_f32().unwrap());
+                let apart = norm(&mut graph.iter().zip(hand).map(|(a, b)| a - b));
+                let size = norm(&mut graph.iter().copied());
+                // Where much cancels, as in the gradient of the first answer, neither is exact to more than this.
+                assert!(apart <= 1e-3 * size && apart <= 2e-5 * whole, "{path}: {apart:e} of {size:e} in {whole:e}");
+            }
+        }
+    }
 }

@@ -1,31 +1,27 @@
 //! A network in training: one flat loop body, from the batch to the updated weights.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
 use super::device::{Backend, Place};
-use super::dropout::Dropout;
-use super::feed::{Feed, Micro, Prepared};
+use super::feed::{Feed, Prepared};
+use super::gradient::{Asked, Backprop, Gradient};
 use super::layout::{Layout, read_vector};
-use super::network::Network;
 use super::optimizer::{Weights, gradient_norm};
 use super::parts::Stopwatch;
 use super::planted::Planted;
 use super::trace::Trace;
 use crate::execute::{Failure, Part, Parts, Start, Stepped, Trainee};
-use crate::history::At;
 use crate::record::{Entry, Measured, State};
-use crate::task::loss::Loss;
 use crate::task::model::Recursive;
 use crate::task::sampler::Sampler;
 
 /// Trains a segment on one device. Its tensors and its graph are its own: several can train on threads side by side.
 pub struct Training {
-    model: Recursive,
     place: Place,
     weights: Weights,
+    backprop: Backprop,
     feed: Feed,
     /// The next step, and its batch where it was already taken from the feed.
     step: u64,
@@ -65,8 +61,8 @@ impl Training {
             trace: start.ledger.then(|| Trace::new(place)),
             planted: planted.to_vec(),
             watch: None,
+            backprop: Backprop::new(&model, place),
             place: place.clone(),
-            model,
             health,
         })
     }
@@ -89,48 +85,23 @@ impl Training {
     }
 
     /// Gradient and raw terms of a whole batch, micro-batch by micro-batch; `None` where `stop` said so.
-    fn gradient(&self, batch: &Prepared, stop: &dyn Fn() -> bool) -> Option<Gradient> {
+    fn gradient(&mut self, batch: &Prepared, stop: &dyn Fn() -> bool) -> Result<Option<Gradient>, Failure> {
         let mut sum: Option<Gradient> = None;
         for micro in &batch.micro {
             if sum.is_some() && stop() {
-                return None;
+                return Ok(None);
             }
-            let part = self.micro_gradient(&batch.at, micro);
+            let watch = &self.watch;
+            let lap = |part: Part| watch.iter().for_each(|watch| watch.lap(part));
+            let asked = Asked { at: &batch.at, micro: micro.clone(), planted: &self.planted, lap: &lap };
+            let part = self.backprop.gradient(&mut self.weights, asked)?;
             sum = Some(match sum {
                 Some(before) => before.add(part),
                 None => part,
             });
             self.lap(Part::Backward);
         }
-        sum
-    }
-
-    /// Of one micro-batch. The graph, down to its leaves, is made and consumed here: no two threads share any of it.
-    fn micro_gradient(&self, at: &At, micro: &Micro) -> Gradient {
-        let Micro { slots, input, truth } = micro.clone();
-        let device = &self.place.device;
-        let dropout = Dropout::new(at.dropout, at.seed, at.step, slots, &self.place);
-        let leaves: Vec<Tensor<1>> = self.weights.parts().into_iter().map(|part| part.autodiff().require_grad()).collect();
-        let network = Network::new(&self.model, self.weights.layout(), &leaves);
-        let logits = network.forward(&input.place(device), &dropout);
-        let factor = |loss: Loss| self.planted.iter().map(|planted| planted.factor(at, loss)).product::<f64>();
-        let terms = truth.place(device).terms(logits, &at.weights).into_iter();
-        let terms: BTreeMap<Loss, Tensor<1>> = terms
-            .map(|(loss, term)| match factor(loss) {
-                1.0 => (loss, term),
-                changed => (loss, term.mul_scalar(changed)),
-            })
-            .collect();
-        let weighted = terms.iter().map(|(loss, term)| term.clone().mul_scalar(at.weights[loss]));
-        let total = weighted.reduce(Tensor::add).expect("cross-entropy is always computed");
-        self.lap(Part::Forward);
-        let mut gradients = total.backward();
-        let parts = leaves.iter().map(|leaf| match leaf.grad_remove(&mut gradients) {
-            Some(gradient) => gradient,
-            None => Tensor::zeros(leaf.dims(), device),
-        });
-        let vector = self.weights.layout().join(parts.collect(), device);
-        Gradient { vector, terms: terms.into_iter().map(|(loss, term)| (loss, term.inner())).collect() }
+        Ok(sum)
     }
 
     /// Makes an update with the batch's gradient, and notes it for the ledger. `measured` are its terms and its norm.
@@ -142,7 +113,7 @@ impl Training {
             None => vec![],
         };
         self.lap(Part::Ledger);
-        self.weights.update(at, vector, norm);
+        self.weights.update(at, vector, norm)?;
         self.lap(Part::Optimizer);
         self.planted.iter().try_for_each(|planted| self.weights.plant(planted, at))?;
         if let Some(trace) = &mut self.trace {
@@ -171,14 +142,14 @@ impl Training {
 impl Trainee for Training {
     fn step(&mut self, read: bool, stop: &dyn Fn() -> bool) -> Result<Stepped, Failure> {
         let batch = self.batch()?;
-        let Some(mut gradient) = self.gradient(&batch, stop) else {
+        let Some(mut gradient) = self.gradient(&batch, stop)? else {
             self.pending = Some(batch);
             return Ok(Stepped::Interrupted);
         };
         for planted in &self.planted {
             gradient.vector = planted.moved(&batch.at, self.weights.layout(), gradient.vector, false)?;
         }
-        let norm = gradient_norm(&gradient.vector);
+        let norm = gradient_norm(&mut gradient.vector, &self.place)?;
         self.lap(Part::Optimizer);
         let both = Tensor::cat(gradient.terms.values().cloned().chain([norm.clone()]).collect(), 0);
         // On the CPU looking costs nothing; on a GPU it would wait for every step.
@@ -236,23 +207,6 @@ impl Trainee for Training {
     fn device_memory(&self) -> Option<u64> {
         let usage = self.place.device.memory_pool_usage().filter(|_| self.place.backend == Backend::Cuda);
         usage.map(|usage| usage.bytes_reserved)
-    }
-}
-
-/// Gradient of the weighted sum, and the raw terms.
-struct Gradient {
-    vector: Tensor<1>,
-    terms: BTreeMap<Loss, Tensor<1>>,
-}
-
-impl Gradient {
-    fn add(self, other: Gradient) -> Gradient {
-        let mut terms = other.terms;
-        let both = |(loss, term): (Loss, Tensor<1>)| {
-            let more = terms.remove(&loss).expect("the same losses in all micro-batches");
-            (loss, term.add(more))
-        };
-        Gradient { vector: self.vector.add(other.vector), terms: self.terms.into_iter().map(both).collect() }
     }
 }
 

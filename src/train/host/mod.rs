@@ -63,6 +63,16 @@ impl HostNetwork {
         }
     }
 
+    /// On how many threads what follows is computed.
+    pub fn set_threads(&mut self, threads: usize) {
+        self.threads = threads.max(1);
+    }
+
+    /// Shape of the logits of so many samples, `[T, B, L, V]`.
+    pub fn logits_shape(&self, rows: usize) -> [usize; 4] {
+        [self.plan.steps, rows, self.plan.length, self.plan.vocabulary]
+    }
+
     /// Length of the vectors of weights and gradients: all parameters in their order, padded as the layout pads them.
     pub fn padded(&self) -> usize {
         self.plan.padded

@@ -12,6 +12,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 pub use self::masses::SIGMA;
 use self::masses::{Ions, Masses, PlacedIons, PlacedMasses};
+use super::forward::last;
 use crate::history::At;
 use crate::spec::Supervision;
 use crate::task::batch::Batch;
@@ -102,14 +103,14 @@ impl Truth {
 }
 
 impl PlacedTruth {
-    /// The raw terms, `[1]` each, of logits `[B, L, V]` after each supervised pass.
-    pub fn terms(&self, logits: Vec<Tensor<3>>, computed: &BTreeMap<Loss, f64>) -> BTreeMap<Loss, Tensor<1>> {
+    /// The raw terms, `[1]` each, of logits after each supervised pass, `[T, B, L, V]`.
+    pub fn terms(&self, logits: Tensor<4>, computed: &BTreeMap<Loss, f64>) -> BTreeMap<Loss, Tensor<1>> {
         let mut terms = BTreeMap::new();
-        let last = logits.last().expect("at least one pass").clone();
+        let last = || last(logits.clone());
         if let Some(factors) = &self.cross_entropy {
-            terms.insert(Loss::CrossEntropy, cross_entropy(logits, factors.clone()));
+            terms.insert(Loss::CrossEntropy, cross_entropy(logits.clone(), factors.clone()));
         }
-        terms.extend(self.mass_terms(|| softmax(last, 2), computed));
+        terms.extend(self.mass_terms(|| softmax(last(), 2), computed));
         terms
     }
 
@@ -166,9 +167,8 @@ impl CrossEntropy {
 }
 
 /// sum_t w_t * mean over true and end tokens of -sum_v q_v ln p_v, with q the smoothed target.
-fn cross_entropy(logits: Vec<Tensor<3>>, factors: Tensor<4>) -> Tensor<1> {
-    let logs = log_softmax(Tensor::stack::<4>(logits, 0), 3);
-    sum(logs.mul(factors))
+fn cross_entropy(logits: Tensor<4>, factors: Tensor<4>) -> Tensor<1> {
+    sum(log_softmax(logits, 3).mul(factors))
 }
 
 /// Sum of all elements, the last dimension first, in one order.
@@ -220,7 +220,7 @@ mod tests {
         let shape = [batch.size, batch.length, 24];
         let last = Tensor::<3>::from_data(TensorData::new(values.to_vec(), shape), &place.device).autodiff().require_grad();
         let first = last.clone().mul_scalar(0.5);
-        let value = truth.terms(vec![first, last.clone()], &weights(&[loss])).remove(&loss).unwrap();
+        let value = truth.terms(Tensor::stack(vec![first, last.clone()], 0), &weights(&[loss])).remove(&loss).unwrap();
         let gradient = last.grad(&value.backward()).unwrap().reshape([values.len()]);
         (read_vector(value).unwrap()[0].into(), read_vector(gradient).unwrap())
     }

@@ -6,6 +6,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::task::batch::Batch;
 use crate::task::model::{MAX_CHARGE, Recursive};
+use crate::train::host::Shown;
 
 /// Shortest and longest wavelength of the embedding of a mass, Da; the others lie between, evenly in their logarithm.
 const WAVELENGTHS: (f64, f64) = (0.1, 2000.0);
@@ -75,6 +76,19 @@ impl Input {
             input.charge[row * CHARGES + charge] = 1.0;
         }
         input
+    }
+
+    /// The arrays for the network on the CPU.
+    pub fn shown(&self) -> Shown<'_> {
+        Shown {
+            rows: self.rows,
+            peaks: self.peaks,
+            mz: &self.mz,
+            log_intensity: &self.log_intensity,
+            bias: &self.bias,
+            precursor: &self.precursor,
+            charge: &self.charge,
+        }
     }
 
     /// Moves the arrays to the device.

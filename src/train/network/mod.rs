@@ -28,10 +28,10 @@ impl Network {
         Network { encoder: encoder::Encoder::new(model, &source), core: core::Core::new(model, &source) }
     }
 
-    /// Logits `[B, L, V]` after each supervised pass.
-    pub fn forward(&self, input: &Placed, dropout: &Dropout) -> Vec<Tensor<3>> {
+    /// Logits after each supervised pass, `[T, B, L, V]`.
+    pub fn forward(&self, input: &Placed, dropout: &Dropout) -> Tensor<4> {
         let spectrum = self.encoder.forward(input, dropout);
-        self.core.forward(input, spectrum, dropout)
+        Tensor::stack(self.core.forward(input, spectrum, dropout), 0)
     }
 }
 
