@@ -3,8 +3,9 @@
 //! It leaves the gradients of the small parameters in the lane's sums, and beside each linear layer's inputs the gradients
 //! of its outputs: the weights' gradients are their products, see [`gradient`](super::gradient).
 
+use super::attending::Memory;
 use super::attention::Bias;
-use super::blocks::{Block, Memory, Pass, Shared, ensure, slot};
+use super::blocks::{Block, Pass, Shared, ensure, slot};
 use super::lane::Lane;
 use super::masks::Masks;
 use super::product::{Packed, Rows, Start};
@@ -84,7 +85,7 @@ impl Lane {
             if !answer {
                 flow.stream[..size].fill(0.0);
                 let (latent, stream) = (&flow.latent[..size], &mut flow.stream[..size]);
-                self.core.latent.backward(shared, plan.norm_latent, pass, block, latent, stream, &mut self.sums);
+                self.core.latent.backward(shared, plan.norm_latent, (pass, block), latent, stream, &mut self.sums);
             }
             self.decode_backward(shared, masks, pass, answer.then_some(step), flow);
             shared.kernel.add(&mut flow.known[..size], &flow.stream[..size]);
@@ -118,7 +119,7 @@ impl Lane {
         shared.kernel.add_scaled(normed, gate, weight);
         let stream = &mut flow.stream[..size];
         stream.fill(0.0);
-        self.core.answer.backward(shared, plan.norm_answer, step, block, normed, stream, &mut self.sums);
+        self.core.answer.backward(shared, plan.norm_answer, (step, block), normed, stream, &mut self.sums);
     }
 
     /// One pass of the decoder: from the gradient of its output to that of its input, in the stream.
@@ -140,10 +141,10 @@ impl Lane {
             if let Some(step) = answer {
                 let rows = &mut tape.input[step * 2 * size..];
                 let values = Rows { values: &rows[width..], row: 2 * width };
-                shared.kernel.turn(own, values, scratch.turned(own));
+                shared.kernel.turn(own, values, scratch.make_turned(own));
                 let memory = Memory { shape: own, rows, turned: None, bias };
-                let gradient = (&mut flow.memory[..], false);
-                tape.cross.backward(shared, &layer.cross, pass(1), memory, gradient, stream, sums, scratch);
+                let memory = (memory, &mut flow.memory[..], false);
+                tape.cross.backward(shared, &layer.cross, pass(1), memory, stream, (sums, scratch));
                 let rows = &mut rows[..2 * size];
                 rows.copy_from_slice(&flow.memory[..2 * size]);
                 shared.bias_sums(layer.cross.key.bias, rows, 2 * width, sums);
@@ -152,8 +153,8 @@ impl Lane {
                 shared.linear_backward(layer.cross.key, 2, dy, block.rows(), &mut flow.input[..size], true);
             } else {
                 let memory = Memory { shape: spectrum, rows: &tape.spectrum, turned: Some(&tape.turned), bias };
-                let gradient = (&mut tape.spectrum_gradient[..], true);
-                tape.cross.backward(shared, &layer.cross, pass(1), memory, gradient, stream, sums, scratch);
+                let memory = (memory, &mut tape.spectrum_gradient[..], true);
+                tape.cross.backward(shared, &layer.cross, pass(1), memory, stream, (sums, scratch));
             }
             tape.own.backward(shared, &layer.own, pass(0), stream, sums, scratch);
         }
@@ -201,7 +202,7 @@ impl Lane {
         }
         let stream = &mut self.ends.stream[..size];
         stream.fill(0.0);
-        self.ends.normed.backward(shared, plan.encoder_norm, 0, block, gradient, stream, &mut self.sums);
+        self.ends.normed.backward(shared, plan.encoder_norm, (0, block), gradient, stream, &mut self.sums);
         let pass = |number| Pass { slot: 0, block, site: Site { masks, first_row: self.first, number } };
         for (index, (layer, tape)) in plan.encoder.iter().zip(&mut self.encoder).enumerate().rev() {
             let site = |branch| pass(plan.encoder_site(index, branch));

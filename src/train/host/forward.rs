@@ -1,7 +1,8 @@
 //! The forward pass of a lane: the encoder once, then pass after pass of the decoder.
 
+use super::attending::Memory;
 use super::attention::Bias;
-use super::blocks::{Block, Memory, Pass, Shared, from_slot, slot};
+use super::blocks::{Block, Pass, Shared, from_slot, slot};
 use super::functions::sigmoid;
 use super::lane::{Lane, Shown};
 use super::masks::Masks;
@@ -169,7 +170,7 @@ impl Lane {
                 let input = from_slot(&self.core.input, step, size);
                 shared.linear(layer.cross.key, input, block.rows(), rows, 2 * width, false);
                 shared.linear(layer.cross.value, input, block.rows(), &mut rows[width..], 2 * width, false);
-                let turned = self.scratch.turned(own);
+                let turned = self.scratch.make_turned(own);
                 shared.kernel.turn(own, Rows { values: rows, row: 2 * width }, turned);
                 Memory { shape: own, rows, turned: None, bias: own_bias }
             } else {

@@ -31,7 +31,7 @@ pub fn gelu(x: f32) -> (f32, f32) {
     let middle = polynomial(square, near).mul_add(x, 0.5);
     let bell = exp(-0.5 * square);
     let t = 1.0 / x.abs().mul_add(0.4, 1.0);
-    let far = [1.595_973_1e-1, 1.590_742_8e-1, 1.391_690_4e-1, 5.501_024_4e-2, 1.062_245_56e-1, -1.870_859_4e-1, 6.829_157e-2];
+    let far = [1.595_973e-1, 1.590_742_8e-1, 1.391_690_4e-1, 5.501_024_4e-2, 1.062_245_6e-1, -1.870_859_4e-1, 6.829_157e-2];
     let tail = bell * t * polynomial(t, far);
     let outer = if x > 0.0 { 1.0 - tail } else { tail };
     let share = if x.abs() < 1.5 { middle } else { outer };

@@ -199,7 +199,12 @@ impl<'a> Sums<'_, 'a> {
         }
     }
 
-    fn own(&mut self, layer: &Attention, rows: impl Fn(&Lane) -> usize, tape: impl Fn(&'a Lane) -> &'a super::blocks::OwnTape) {
+    fn own(
+        &mut self,
+        layer: &Attention,
+        rows: impl Fn(&Lane) -> usize,
+        tape: impl Fn(&'a Lane) -> &'a super::attending::OwnTape,
+    ) {
         let width = self.plan.width;
         for (part, linear) in [layer.query, layer.key, layer.value].into_iter().enumerate() {
             self.linear(linear, Some(layer.norm), |lane| {

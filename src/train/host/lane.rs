@@ -1,8 +1,9 @@
 //! A lane: some samples of a batch, with room for everything that is computed for them. One thread at a time works on it.
 
+use super::attending::{CrossTape, OwnTape};
 use super::attention::{HIDDEN, Shape};
 use super::backward::Flow;
-use super::blocks::{Block, CrossTape, FeedTape, Normed, OwnTape, Scratch, ensure};
+use super::blocks::{Block, FeedTape, Normed, Scratch, ensure};
 use super::plan::{CHARGES, Plan};
 use super::rows::PARTIAL;
 

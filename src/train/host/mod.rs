@@ -4,6 +4,7 @@
 //! A batch is cut into lanes of samples, in a way that depends on the batch alone. A lane is computed by one thread; what
 //! lanes are summed into is summed in their order. So the bits do not depend on the number of threads.
 
+mod attending;
 mod attention;
 mod backward;
 mod blocks;

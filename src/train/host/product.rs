@@ -148,9 +148,9 @@ pub fn pack_turned(from: &[f32], (rows, columns): (usize, usize), (first, total)
         let n = PANEL.min(rows - row);
         let panel = &mut into[row * total + first * n..][..columns * n];
         // Sixteen columns at a time: both sides stay in the cache.
-        for (block, lines) in panel.chunks_mut(PARTIAL_COLUMNS * n).enumerate() {
+        for (block, lines) in panel.chunks_mut(TURNED * n).enumerate() {
             for index in 0..n {
-                let source = &from[(row + index) * columns + block * PARTIAL_COLUMNS..];
+                let source = &from[(row + index) * columns + block * TURNED..];
                 for (line, value) in lines.chunks_exact_mut(n).zip(source) {
                     line[index] = *value;
                 }
@@ -160,7 +160,7 @@ pub fn pack_turned(from: &[f32], (rows, columns): (usize, usize), (first, total)
 }
 
 /// Columns that are turned at a time.
-const PARTIAL_COLUMNS: usize = 16;
+const TURNED: usize = 16;
 
 struct Panel<'a, const C: usize, const TRANSPOSED: bool>(Product<'a, TRANSPOSED>);
 
@@ -226,6 +226,7 @@ fn tile<S: Simd, const R: usize, const C: usize, const TRANSPOSED: bool>(
 
 /// The sums with all products added. They are indexed by constants only here, so that they stay in registers.
 #[inline(always)]
+#[expect(clippy::needless_range_loop, reason = "all rows are indexed by the step")]
 fn summed<S: Simd, const R: usize, const C: usize, const TRANSPOSED: bool>(
     simd: S,
     start: [[S::f32s; C]; R],
@@ -252,6 +253,7 @@ fn summed<S: Simd, const R: usize, const C: usize, const TRANSPOSED: bool>(
 }
 
 #[inline(always)]
+#[expect(clippy::needless_range_loop, reason = "loops over constants are unrolled before arrays become registers")]
 fn add<S: Simd, const R: usize, const C: usize>(
     simd: S,
     sums: &mut [[S::f32s; C]; R],

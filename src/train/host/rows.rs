@@ -42,6 +42,7 @@ fn total(sums: Lanes) -> f32 {
 
 /// f(values of the rows at a place, sum before) over all places of rows of equal length, lane by lane.
 #[inline(always)]
+#[expect(clippy::needless_range_loop, reason = "all rows are indexed by the place")]
 fn sum<const N: usize>(rows: [&[f32]; N], f: impl Fn([f32; N], f32) -> f32) -> f32 {
     let mut sums: Lanes = [0.0; PARTIAL];
     let chunks: [&[Lanes]; N] = rows.map(|row| row.as_chunks().0);

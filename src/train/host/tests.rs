@@ -1,7 +1,10 @@
 //! The network against a plain one in f64, and its bits against themselves.
 
+use pulp::Arch;
+
 use super::plan::CHARGES;
 use super::reference;
+use super::rows::Kernel;
 use super::{HostNetwork, Masks, Shown};
 use crate::task::model::Recursive;
 
@@ -150,5 +153,27 @@ fn threads_change_no_bit() {
     let first = run(1);
     for threads in [2, 3, 5, 40] {
         assert_eq!(run(threads), first, "{threads}");
+    }
+}
+
+/// Sums run in one order at every vector width, so that machines without wide vectors compute the same bits, only later.
+#[test]
+fn vectors_change_no_bit() {
+    let model = model(24, 3, (1, 1));
+    let (arrays, masks) = (Arrays::new(&model, 3, 11), Masks::new(0.2, 5, 7, 0..3));
+    let run = |arch: Arch| {
+        let mut network = HostNetwork::new(&model, 2);
+        network.kernel = Kernel(arch);
+        let (mut logits, mut gradient) = (vec![], vec![0.0; network.padded()]);
+        let weights = weights(&model, &network);
+        network.forward(&weights, &arrays.shown(), &masks, &mut logits);
+        network.backward(&weights, &masks, &wave(logits.len(), 8), &mut gradient);
+        (logits, gradient)
+    };
+    let first = run(Arch::new());
+    assert_eq!(run(Arch::Scalar), first);
+    #[cfg(target_arch = "x86_64")]
+    if let Some(narrower) = pulp::x86::V3::try_new() {
+        assert_eq!(run(Arch::V3(narrower)), first);
     }
 }

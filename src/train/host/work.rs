@@ -25,7 +25,7 @@ pub fn share<T: Send>(threads: usize, items: Vec<T>, work: impl Fn(T) + Sync) {
 }
 
 /// A slice cut at ranges that come in order; what lies between them is left out.
-pub fn cut<'a>(mut values: &'a mut [f32], ranges: impl Iterator<Item = (usize, usize)>) -> Vec<&'a mut [f32]> {
+pub fn cut(mut values: &mut [f32], ranges: impl Iterator<Item = (usize, usize)>) -> Vec<&mut [f32]> {
     let mut at = 0;
     ranges
         .map(|(from, length)| {
