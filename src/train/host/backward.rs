@@ -172,7 +172,7 @@ impl Lane {
         sum_samples(shared, known, &mut self.sums[plan.position.sums..][..plan.position.length]);
         shared.kernel.column_sums(known, width, &mut self.sums[plan.step.sums + step * width..][..width]);
         let gradient = &mut flow.probabilities[..rows * vocabulary];
-        shared.kernel.0.dispatch(Packed {
+        Packed {
             m: rows,
             k: width,
             n: vocabulary,
@@ -181,7 +181,8 @@ impl Lane {
             c: gradient,
             c_row: vocabulary,
             start: Start::Zero,
-        });
+        }
+        .compute(shared.kernel);
         let probabilities = slot(&mut self.core.probabilities, step, rows * vocabulary);
         shared.kernel.softmax_backward(gradient, probabilities, vocabulary, &mut flow.answer[..rows * vocabulary]);
     }

@@ -61,7 +61,7 @@ impl<'a> Shared<'a> {
         let start = if add { Start::ResultAndBias(bias) } else { Start::Bias(bias) };
         let (k, n) = (linear.weight.rows, linear.weight.columns);
         let (a, b) = (Rows { values: x, row: k }, &self.weights[linear.weight.at..]);
-        self.kernel.0.dispatch(Packed { m: rows, k, n, a, b, c: into, c_row: row, start });
+        Packed { m: rows, k, n, a, b, c: into, c_row: row, start }.compute(self.kernel);
     }
 
     /// The gradient of a linear layer's input: dx <- dy W^T, or dx + dy W^T. The outputs of `count` layers of the same
@@ -70,7 +70,7 @@ impl<'a> Shared<'a> {
         let (k, n) = (count * first.weight.columns, first.weight.rows);
         let b = &self.turned[first.weight.turned..];
         let start = if add { Start::Result } else { Start::Zero };
-        self.kernel.0.dispatch(Packed { m: rows, k, n, a: dy, b, c: dx, c_row: n, start });
+        Packed { m: rows, k, n, a: dy, b, c: dx, c_row: n, start }.compute(self.kernel);
     }
 
     /// x <- x + dropout(y W + b).

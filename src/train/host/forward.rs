@@ -39,7 +39,7 @@ impl Lane {
             }
         }
         let intensity = plan.intensity;
-        shared.kernel.0.dispatch(Packed {
+        Packed {
             m: block.rows(),
             k: 2,
             n: intensity.columns,
@@ -48,13 +48,14 @@ impl Lane {
             c: &mut stream[mz_width..],
             c_row: width,
             start: Start::Zero,
-        });
+        }
+        .compute(shared.kernel);
         // The precursors' rows are written last: the products above ran over them.
         for sample in 0..self.samples {
             let precursor = &shown.precursor[(self.first + sample) * width..][..width];
             stream[sample * each * width..][..width].copy_from_slice(precursor);
         }
-        shared.kernel.0.dispatch(Packed {
+        Packed {
             m: self.samples,
             k: CHARGES,
             n: width,
@@ -63,7 +64,8 @@ impl Lane {
             c: stream,
             c_row: each * width,
             start: Start::Result,
-        });
+        }
+        .compute(shared.kernel);
         let site = self.site(masks, 0);
         shared.kernel.keep_in_place(&mut self.ends.stream[..block.size()], each * width, site);
     }
@@ -134,7 +136,7 @@ impl Lane {
         let probabilities = slot(&mut self.core.probabilities, index, answers);
         shared.kernel.softmax(&self.state.answer[..answers], plan.vocabulary, probabilities);
         let known = &mut self.state.known[..block.size()];
-        shared.kernel.0.dispatch(Packed {
+        Packed {
             m: block.rows(),
             k: plan.vocabulary,
             n: width,
@@ -143,7 +145,8 @@ impl Lane {
             c: known,
             c_row: width,
             start: Start::Bias(&shared.small(plan.step)[step * width..][..width]),
-        });
+        }
+        .compute(shared.kernel);
         shared.kernel.add_repeated(known, shared.small(plan.position));
     }
 

@@ -5,6 +5,8 @@
 
 use pulp::{Simd, WithSimd};
 
+use super::rows::Kernel;
+
 /// What the sums of a product start from.
 #[derive(Clone, Copy)]
 pub enum Start<'a> {
@@ -48,12 +50,20 @@ pub const PANEL: usize = 64;
 
 /// Vectors side by side in the widest tile. With 32 registers 24 hold sums, with 16 twelve.
 pub const fn widest(lanes: usize) -> usize {
-    if lanes == 8 { 2 } else { 4 }
+    match lanes {
+        1 => 1,
+        8 => 2,
+        _ => 4,
+    }
 }
 
 /// Rows of the highest tile of C vectors.
 const fn highest(lanes: usize, vectors: usize) -> usize {
-    let sums = if lanes == 8 { 12 } else { 24 };
+    let sums = match lanes {
+        1 => 4,
+        8 => 12,
+        _ => 24,
+    };
     let rows = sums / vectors;
     if rows > 12 { 12 } else { rows }
 }
@@ -114,6 +124,14 @@ pub struct Packed<'a> {
     pub c: &'a mut [f32],
     pub c_row: usize,
     pub start: Start<'a>,
+}
+
+impl Packed<'_> {
+    /// Out of line: its tiles are much code, compiled once.
+    #[inline(never)]
+    pub fn compute(self, kernel: Kernel) {
+        kernel.0.dispatch(self);
+    }
 }
 
 impl WithSimd for Packed<'_> {
