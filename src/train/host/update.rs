@@ -8,6 +8,8 @@ use super::work;
 
 /// Elements that one thread updates at a time.
 const CHUNK: usize = 1 << 14;
+/// Elements below which a second thread would take longer to wake than to work.
+const ALONE: usize = 1 << 18;
 /// Partial sums of the norm.
 const PARTIAL: usize = 16;
 
@@ -85,7 +87,7 @@ pub fn update(threads: usize, update: &Update, vectors: Vectors<'_>, gradient: &
         Chunk { constants, weights, gradient, moment_1, moment_2, average }
     };
     let chunks: Vec<Chunk<'_>> = weights.zip(moments).map(chunk).collect();
-    work::share(threads, chunks, |chunk| arch.dispatch(chunk));
+    work::share(if length < ALONE { 1 } else { threads }, chunks, |chunk| arch.dispatch(chunk));
 }
 
 struct Chunk<'a> {
@@ -125,7 +127,9 @@ pub fn norm(threads: usize, vector: &[f32]) -> f32 {
     let arch = Arch::new();
     let mut sums = vec![0.0_f64; vector.len().div_ceil(CHUNK)];
     let items = sums.iter_mut().zip(vector.chunks(CHUNK)).collect();
-    work::share(threads, items, |(sum, chunk): (&mut f64, &[f32])| *sum = arch.dispatch(Squares(chunk)));
+    work::share(if vector.len() < ALONE { 1 } else { threads }, items, |(sum, chunk): (&mut f64, &[f32])| {
+        *sum = arch.dispatch(Squares(chunk))
+    });
     sums.into_iter().sum::<f64>().sqrt() as f32
 }
 
