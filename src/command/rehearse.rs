@@ -113,7 +113,13 @@ fn smaller(context: &Context, ready: &Ready, steps: u64) -> Result<(Context, Rea
     }
     let name = format!("{}.ron", ready.name);
     save(&old, &name, render_ron(&experiment).as_bytes())?;
-    let small = Context { project: context.project.clone(), store, versions: context.versions.clone(), from_recorded: false, believes: false };
+    let small = Context {
+        project: context.project.clone(),
+        store,
+        versions: context.versions.clone(),
+        from_recorded: false,
+        believes: false,
+    };
     let ready = small.ready(&folder.join(name))?;
     Ok((small, ready))
 }

@@ -152,7 +152,8 @@ fn looks(path: &Path) -> Option<Look> {
 #[cfg(unix)]
 fn identity(metadata: &Metadata) -> (u64, u64, u64) {
     use std::os::unix::fs::MetadataExt;
-    let changed = u64::try_from(metadata.ctime()).unwrap_or(0) * 1_000_000_000 + u64::try_from(metadata.ctime_nsec()).unwrap_or(0);
+    let changed =
+        u64::try_from(metadata.ctime()).unwrap_or(0) * 1_000_000_000 + u64::try_from(metadata.ctime_nsec()).unwrap_or(0);
     (changed, metadata.ino(), metadata.dev())
 }
 

@@ -225,8 +225,7 @@ impl<'a> Maker<'a> {
             return Ok(PreparedSet { name: set.name.clone(), ..known.clone() });
         }
         let spectra = self.set(set, root);
-        let spectra =
-            spectra.map_err(|error| format!("validation set `{}` of `{}`: {error}", set.name, resolved.name))?;
+        let spectra = spectra.map_err(|error| format!("validation set `{}` of `{}`: {error}", set.name, resolved.name))?;
         let prepared = PreparedSet::new(set.name.clone(), spectra);
         self.sets.insert(key, prepared.clone());
         Ok(prepared)
