@@ -102,7 +102,11 @@ impl Context {
 
     /// What exists under `runs/`; what cannot be read is said.
     pub fn inventory(&self) -> Inventory {
-        let inventory = self.store.inventory();
+        self.said(self.store.inventory())
+    }
+
+    /// An inventory; what could not be read is said.
+    pub fn said(&self, inventory: Inventory) -> Inventory {
         for (path, why) in &inventory.damaged {
             note(&format!("warning: `{}` is not used: {why}", self.store.shown(path)));
         }
