@@ -1,11 +1,13 @@
 //! Works through a plan: trains segments, saves checkpoints, makes evaluations. What trains is behind [`Executor`].
 
+mod again;
 mod board;
 mod events;
 mod executor;
 mod fake;
 mod memory;
 mod retrain;
+mod rolling;
 mod run;
 mod segment;
 
