@@ -3,28 +3,20 @@
 //! Every row is the median of a few calls of the program itself, in a folder made for it. What must not grow with a size
 //! stands in rows that differ in that size alone.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
 
 use runner::command::run::run_with;
-use runner::execute::{Event, Events, Fake};
-use runner::history::{History, Root};
-use runner::load::Project;
-use runner::record::{
-    Attempt, Evaluation, FORMAT, Numerics, ParentDigest, RunRecord, Scores, State, Status, Tensor, Tensors, Weights,
-};
-use runner::spec::Name;
-use runner::store::{Disk, RealDisk, Segment, Store};
-use runner::task::metrics::{Answer, Counts};
+use runner::execute::{Fake, Silent};
+use runner::store::Store;
 
 #[path = "../tests/folders/mod.rs"]
 mod folders;
 
-use folders::{TRUNK, chain, mgf, project, wide};
+use folders::{QuickDisk, TRUNK, age, chain, mgf, project, save, save_run, trunk, wide};
 
 /// Calls behind each row.
 const TIMES: usize = 5;
@@ -90,10 +82,7 @@ fn data(part: usize) {
         let file = folder.path().join("data/spectra.mgf");
         mgf(&file, count);
         let size = fs::metadata(&file).expect("a file").len() / 1_000_000;
-        let old = std::time::SystemTime::now() - std::time::Duration::from_secs(60);
-        OpenOptions::new().write(true).open(&file).and_then(|file| file.set_modified(old)).expect("a time");
-        // The change of the time is itself a change that must have become old.
-        std::thread::sleep(std::time::Duration::from_millis(2_100));
+        age(&file);
         let (seconds, memory) = call(folder.path(), &["plan", "real"]);
         show(&format!("plan {count} spectra ({size} MB), first time"), seconds, memory);
         row(&format!("plan {count} spectra, again"), folder.path(), &["plan", "real"]);
@@ -185,91 +174,4 @@ fn high_water(status: &Path) -> Option<u64> {
 fn run(folder: &Path, experiment: &str) {
     run_with(folder, Path::new(experiment), &Fake::default(), Arc::new(QuickDisk), 1, &|| false, &Silent)
         .expect("the experiment is run");
-}
-
-fn trunk(folder: &Path) -> History {
-    let (mut loaded, name) = Project { root: folder.into() }.load(Path::new("trunk")).expect("a sound file");
-    let resolution = loaded.resolve(std::slice::from_ref(&name));
-    resolution.experiments[&name].leaves[0].history.clone()
-}
-
-/// A run with one checkpoint of its own root, an evaluation and a record.
-fn save_run(store: &Store, history: &History, index: usize) {
-    let name = Name::try_from(format!("run{index:05}")).expect("a name");
-    let root = Root { seed: index as u64, ..history.root().clone() };
-    let own = History::new(root, history.spans().iter().cloned(), 1_000);
-    let parent = save(store, &store.run_folder(&name).join("main"), &own, None);
-    let mut counts = Counts::default();
-    let answer = Answer { predicted: &[], truth: &[], neutral_mass: 1.0, score: None };
-    counts.add(&own.root().vocabulary(), answer);
-    let scores =
-        Scores { cross_entropy: 1.0, summary: counts.summary(), outcomes: [(3, false)].map(Into::into).into_iter().collect() };
-    let (set, set_digest, tensors) = ("easy".into(), "0".repeat(64), parent.tensors);
-    let evaluation = Evaluation {
-        format: FORMAT,
-        id: parent.id,
-        step: parent.step,
-        weights: Weights::Raw,
-        tensors,
-        set,
-        set_digest,
-        evaluator: runner::history::EVALUATOR,
-        scores,
-    };
-    store.save_evaluation(&name, &evaluation).expect("saved");
-    let attempt = Attempt {
-        started: "2026-11-25T10:00:00.000Z".into(),
-        ended: Some("2026-11-25T10:10:00.000Z".into()),
-        status: Status::Complete,
-        command: vec!["runner".into(), "run".into()],
-        provenance: Default::default(),
-        numerics: Numerics { backend: "fake".into(), details: Default::default() },
-        steps_trained: 1_000,
-        failures: vec![],
-    };
-    let record = RunRecord { format: FORMAT, status: Status::Complete, attempts: vec![attempt] };
-    store.save_run_record(&name, &record).expect("saved");
-    store.save_experiment(&name, TRUNK).expect("saved");
-}
-
-fn save(store: &Store, folder: &Path, history: &History, parent: Option<ParentDigest>) -> ParentDigest {
-    let chain = Tensors::from([("chain".to_owned(), Tensor::counter(history.end()))]);
-    let updates = Tensors::from([("updates".to_owned(), Tensor::counter(history.end()))]);
-    let state = State { model: chain, ema: Tensors::default(), optimizer: updates };
-    let details = (0..12).map(|n| (format!("detail {n}"), format!("some value of it, {n}"))).collect();
-    let numerics = Numerics { backend: "fake".into(), details };
-    let segment = Segment { history, parent, numerics: &numerics, metrics: b"", ledger: None, timing: b"" };
-    let found = store.commit(folder, &segment, &state).expect("a checkpoint").found.manifest;
-    ParentDigest { id: found.id, step: found.step, tensors: found.tensors }
-}
-
-struct Silent;
-
-impl Events for Silent {
-    fn on(&self, _: Event<'_>) {}
-}
-
-/// A disk that waits for nothing: folders of many runs are made in seconds.
-struct QuickDisk;
-
-impl Disk for QuickDisk {
-    fn create_folder(&self, path: &Path) -> io::Result<()> {
-        fs::create_dir_all(path)
-    }
-
-    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        OpenOptions::new().write(true).create_new(true).open(path)?.write_all(bytes)
-    }
-
-    fn append(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        RealDisk.append(path, bytes)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        fs::rename(from, to)
-    }
-
-    fn remove_folder(&self, path: &Path) -> io::Result<()> {
-        fs::remove_dir_all(path)
-    }
 }

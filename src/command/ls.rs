@@ -39,8 +39,9 @@ pub(crate) fn main(directory: Option<&Path>, args: &Args) -> Result<(), Fault> {
     let inventory = context.said(inventory);
     let mut own: BTreeMap<&OsStr, Vec<&Found>> = BTreeMap::new();
     for found in inventory.checkpoints.values() {
-        let run = found.path.strip_prefix(context.store.root()).ok().and_then(|inner| inner.iter().next());
-        run.map(|run| own.entry(run).or_default().push(found));
+        if let Some(run) = found.path.strip_prefix(context.store.root()).ok().and_then(|inner| inner.iter().next()) {
+            own.entry(run).or_default().push(found);
+        }
     }
     let rows = in_parallel(&context.store.runs(), |name| {
         let run = OsStr::new(name.as_str());

@@ -2,9 +2,19 @@
 #![allow(dead_code, reason = "two programs share this file, and each uses a part of it")]
 
 use std::fmt::Write as _;
-use std::fs;
-use std::io::{BufWriter, Write as _};
+use std::fs::{self, OpenOptions};
+use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use runner::history::{EVALUATOR, History, Root};
+use runner::load::Project;
+use runner::record::{
+    Attempt, Evaluation, FORMAT, Numerics, ParentDigest, RunRecord, Scores, State, Status, Tensor, Tensors, Weights,
+};
+use runner::spec::Name;
+use runner::store::{Disk, RealDisk, Segment, Store};
+use runner::task::metrics::{Answer, Counts};
 
 pub const TRUNK: &str = "(
     parent: Scratch(
@@ -111,5 +121,95 @@ fn mass(residue: char) -> f64 {
         'R' => 156.101_11,
         'Y' => 163.063_33,
         _ => 186.079_31,
+    }
+}
+
+/// Makes a file look as if it had not been touched for a minute, and waits until that, too, is long ago.
+pub fn age(path: &Path) {
+    let old = SystemTime::now() - Duration::from_secs(60);
+    OpenOptions::new().write(true).open(path).and_then(|file| file.set_modified(old)).unwrap();
+    std::thread::sleep(Duration::from_millis(2_100));
+}
+
+/// The whole history of the trunk's only leaf.
+pub fn trunk(folder: &Path) -> History {
+    let (mut loaded, name) = Project { root: folder.into() }.load(Path::new("trunk")).expect("a sound file");
+    let resolution = loaded.resolve(std::slice::from_ref(&name));
+    resolution.experiments[&name].leaves[0].history.clone()
+}
+
+/// A run with one checkpoint of its own root, an evaluation and a record.
+pub fn save_run(store: &Store, history: &History, index: usize) {
+    let name = Name::try_from(format!("run{index:05}")).expect("a name");
+    let root = Root { seed: index as u64, ..history.root().clone() };
+    let own = History::new(root, history.spans().iter().cloned(), 1_000);
+    let parent = save(store, &store.run_folder(&name).join("main"), &own, None);
+    let mut counts = Counts::default();
+    let answer = Answer { predicted: &[], truth: &[], neutral_mass: 1.0, score: None };
+    counts.add(&own.root().vocabulary(), answer);
+    let scores =
+        Scores { cross_entropy: 1.0, summary: counts.summary(), outcomes: [(3, false)].map(Into::into).into_iter().collect() };
+    let (set, set_digest, tensors) = ("easy".into(), "0".repeat(64), parent.tensors);
+    let evaluation = Evaluation {
+        format: FORMAT,
+        id: parent.id,
+        step: parent.step,
+        weights: Weights::Raw,
+        tensors,
+        set,
+        set_digest,
+        evaluator: EVALUATOR,
+        scores,
+    };
+    store.save_evaluation(&name, &evaluation).expect("saved");
+    let attempt = Attempt {
+        started: "2026-11-25T10:00:00.000Z".into(),
+        ended: Some("2026-11-25T10:10:00.000Z".into()),
+        status: Status::Complete,
+        command: vec!["runner".into(), "run".into()],
+        provenance: Default::default(),
+        numerics: Numerics { backend: "fake".into(), details: Default::default() },
+        steps_trained: 1_000,
+        failures: vec![],
+    };
+    let record = RunRecord { format: FORMAT, status: Status::Complete, attempts: vec![attempt] };
+    store.save_run_record(&name, &record).expect("saved");
+    store.save_experiment(&name, TRUNK).expect("saved");
+}
+
+/// Saves a checkpoint of a network of two numbers.
+pub fn save(store: &Store, folder: &Path, history: &History, parent: Option<ParentDigest>) -> ParentDigest {
+    let chain = Tensors::from([("chain".to_owned(), Tensor::counter(history.end()))]);
+    let updates = Tensors::from([("updates".to_owned(), Tensor::counter(history.end()))]);
+    let state = State { model: chain, ema: Tensors::default(), optimizer: updates };
+    let details = (0..12).map(|n| (format!("detail {n}"), format!("some value of it, {n}"))).collect();
+    let numerics = Numerics { backend: "fake".into(), details };
+    let segment = Segment { history, parent, numerics: &numerics, metrics: b"", ledger: None, timing: b"" };
+    let found = store.commit(folder, &segment, &state).expect("a checkpoint").found.manifest;
+    ParentDigest { id: found.id, step: found.step, tensors: found.tensors }
+}
+
+/// A disk that waits for nothing: folders of many runs are made in seconds.
+pub struct QuickDisk;
+
+impl Disk for QuickDisk {
+    fn create_folder(&self, path: &Path) -> io::Result<()> {
+        fs::create_dir_all(path)
+    }
+
+    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        OpenOptions::new().write(true).create_new(true).open(path)?.write_all(bytes)
+    }
+
+    fn append(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        RealDisk.append(path, bytes)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        fs::remove_dir_all(path)
     }
 }
