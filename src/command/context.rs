@@ -79,8 +79,8 @@ impl Context {
     pub fn planned(&self, ready: &Ready) -> Result<Planned, Fault> {
         let mut digests = ready.digests.lock().unwrap_or_else(PoisonError::into_inner);
         let planned = planned(&self.project.root, &ready.loaded.library, &ready.resolution, &mut digests);
-        let planned = planned.map_err(Fault::World)?;
         self.remember(&digests);
+        let planned = planned.map_err(Fault::World)?;
         planned.told.iter().for_each(|line| note(line));
         Ok(planned)
     }
@@ -102,7 +102,11 @@ impl Context {
 
     /// What exists under `runs/`; what cannot be read is said.
     pub fn inventory(&self) -> Inventory {
-        let inventory = self.store.inventory();
+        self.said(self.store.inventory())
+    }
+
+    /// An inventory; what could not be read is said.
+    pub fn said(&self, inventory: Inventory) -> Inventory {
         for (path, why) in &inventory.damaged {
             note(&format!("warning: `{}` is not used: {why}", self.store.shown(path)));
         }

@@ -1,5 +1,7 @@
 //! `runner ls`: the runs and how far they are.
 
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
@@ -10,7 +12,7 @@ use super::{Fault, print, print_json, terminal};
 use crate::record::Status;
 use crate::report::{Cell, Look, Table, size};
 use crate::spec::Name;
-use crate::store::Inventory;
+use crate::store::{Found, Size, in_parallel};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -33,8 +35,19 @@ struct Row {
 
 pub(crate) fn main(directory: Option<&Path>, args: &Args) -> Result<(), Fault> {
     let context = Context::open(directory)?;
-    let inventory = context.inventory();
-    let rows: Vec<Row> = context.store.runs().iter().map(|name| row(&context, &inventory, name)).collect::<Result<_, _>>()?;
+    let (inventory, sizes) = context.store.sizes();
+    let inventory = context.said(inventory);
+    let mut own: BTreeMap<&OsStr, Vec<&Found>> = BTreeMap::new();
+    for found in inventory.checkpoints.values() {
+        if let Some(run) = found.path.strip_prefix(context.store.root()).ok().and_then(|inner| inner.iter().next()) {
+            own.entry(run).or_default().push(found);
+        }
+    }
+    let rows = in_parallel(&context.store.runs(), |name| {
+        let run = OsStr::new(name.as_str());
+        row(&context, name, own.get(run).map_or(&[], Vec::as_slice), sizes.get(run).copied().unwrap_or_default())
+    });
+    let rows: Vec<Row> = rows.into_iter().collect::<Result<_, _>>()?;
     if args.json {
         return print_json(&rows);
     }
@@ -85,10 +98,7 @@ pub(super) fn ago(time: &str, now: DateTime<Utc>) -> String {
     }
 }
 
-fn row(context: &Context, inventory: &Inventory, name: &Name) -> Result<Row, Fault> {
-    let folder = context.store.run_folder(name);
-    let own: Vec<_> = inventory.checkpoints.values().filter(|found| found.path.starts_with(&folder)).collect();
-    let evaluations = std::fs::read_dir(folder.join("evaluations")).map_or(0, Iterator::count);
+fn row(context: &Context, name: &Name, own: &[&Found], size: Size) -> Result<Row, Fault> {
     let record = context.store.run_record(name)?;
     Ok(Row {
         run: name.to_string(),
@@ -96,8 +106,8 @@ fn row(context: &Context, inventory: &Inventory, name: &Name) -> Result<Row, Fau
         checkpoints: own.len(),
         with_tensors: own.iter().filter(|found| found.has_tensors).count(),
         deepest_step: own.iter().map(|found| found.manifest.step).max().unwrap_or(0),
-        evaluations,
-        bytes: context.store.bytes(&folder),
+        evaluations: size.evaluations,
+        bytes: size.bytes,
         last_ended: record.and_then(|record| record.attempts.last().and_then(|attempt| attempt.ended.clone())),
     })
 }

@@ -38,16 +38,41 @@ pub(crate) fn main(directory: Option<&Path>, args: &Args) -> Result<(), Fault> {
         children.entry(parent).or_default().push(found);
     }
     children.values_mut().for_each(|list| list.sort_by_key(|found| (found.manifest.step, found.path.clone())));
-    let forest: Vec<Node> = children.get(&None).into_iter().flatten().map(|found| node(&context, &children, found)).collect();
-    if args.json {
-        return print_json(&forest);
-    }
-    if forest.is_empty() {
+    if kept.is_empty() && !args.json {
         return print("no checkpoints yet\n");
     }
-    let mut out = String::new();
-    forest.iter().for_each(|node| draw(node, "", "", &mut out));
-    print(&out)
+    let shown = || {
+        let roots = children.get(&None).into_iter().flatten();
+        let forest: Vec<Node> = roots.map(|found| node(&context, &children, found)).collect();
+        if args.json {
+            return json(&forest, kept.len());
+        }
+        let mut out = String::new();
+        forest.iter().for_each(|node| draw(node, "", "", &mut out));
+        print(&out)
+    };
+    with_stack(STACK + kept.len() * FRAME, shown)
+}
+
+/// Indented where people can still read it: the indentation of a long line would be as large as the square of its length.
+fn json(forest: &[Node], nodes: usize) -> Result<(), Fault> {
+    const MOST: usize = 1_000;
+    match nodes {
+        ..=MOST => print_json(&forest),
+        _ => print(&(serde_json::to_string(forest).map_err(|error| Fault::World(error.to_string()))? + "\n")),
+    }
+}
+
+/// Bytes of a stack, and what a checkpoint below another adds to it: nodes hold nodes, also when they are written as JSON.
+const STACK: usize = 1 << 20;
+const FRAME: usize = 4 << 10;
+
+/// Works on a stack that is deep enough for long lineages.
+fn with_stack<R: Send>(bytes: usize, work: impl FnOnce() -> R + Send) -> R {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(bytes).spawn_scoped(scope, work).expect("a thread can be started");
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 /// All checkpoints, or those of a run with their ancestors.

@@ -1,5 +1,6 @@
 //! Works through a plan: trains segments, saves checkpoints, makes evaluations. What trains is behind [`Executor`].
 
+mod again;
 mod board;
 mod events;
 mod executor;
@@ -9,6 +10,7 @@ mod memory;
 mod parts;
 mod probe;
 mod retrain;
+mod rolling;
 mod run;
 mod segment;
 

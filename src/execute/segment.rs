@@ -1,6 +1,6 @@
 //! Trains one segment: a flat loop of updates, log lines, checkpoints and evaluations.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
@@ -8,14 +8,16 @@ use std::time::{Duration, Instant};
 
 use chrono::{SecondsFormat, Utc};
 
+use super::again::Again;
 use super::events::Event;
 use super::executor::{Failure, Start, Stepped, Trainee};
 use super::memory::memory;
+use super::rolling::Rolling;
 use super::run::{Evaluated, Job, Shared, lock_name};
 use crate::history::{Id, Origin};
-use crate::plan::{Keep, Material, Owner, ROLLING, Segment};
+use crate::plan::{Keep, Material, Owner, Segment};
 use crate::record::{Ledger, MetricsRow, Numerics, ParentDigest, Probe, State, Timing};
-use crate::store::{self, Found, Live, Lock, Lost, StoreError};
+use crate::store::{self, Found, Live, Lock, StoreError};
 
 /// How a segment ended without trouble.
 #[derive(Debug)]
@@ -87,24 +89,26 @@ impl Job<'_> {
             self.events.on(Event::Warning(text));
         }
         let parent = start.map(|found| parent_of(&found));
-        let training = Training {
+        let again = Again::new(self.store, &folder, from);
+        let mut training = Training {
             job: self,
             segment,
             index,
             shared,
             folder,
             numerics,
-            rows: BTreeMap::new(),
+            again,
+            rolling: Rolling::default(),
             piece: Piece { parent, probes: probe.into_iter().collect(), ..Piece::default() },
             ledger,
             unwritten: Unwritten::default(),
             began: Instant::now(),
             flushed: Instant::now(),
             flushed_step: from,
-            from,
             step: from,
             live,
         };
+        training.look_back();
         training.work(trainee)
     }
 
@@ -194,8 +198,10 @@ struct Training<'a> {
     shared: &'a Shared,
     folder: PathBuf,
     numerics: Numerics,
-    /// Every row of this attempt by step, to compare with what earlier attempts lost.
-    rows: BTreeMap<u64, Vec<u8>>,
+    /// What earlier attempts lost.
+    again: Again,
+    /// Checkpoints of this edge that only guard against crashes.
+    rolling: Rolling,
     piece: Piece,
     /// Bits of every update since the last checkpoint, where they are kept.
     ledger: Option<Ledger>,
@@ -203,8 +209,6 @@ struct Training<'a> {
     began: Instant,
     flushed: Instant,
     flushed_step: u64,
-    /// Step at which this attempt began.
-    from: u64,
     /// Updates behind the state.
     step: u64,
     live: Live,
@@ -259,6 +263,7 @@ impl Training<'_> {
                 if evaluate && !self.job.evaluate_at(self.segment, self.step, &state, self.shared)? {
                     return self.interrupt(trainee);
                 }
+                self.note_score(self.step);
                 self.thin()?;
             }
             if (self.job.stop)() && self.step < self.segment.to() {
@@ -278,7 +283,7 @@ impl Training<'_> {
         line.push(b'\n');
         self.piece.metrics.extend(&line);
         self.unwritten.metrics.extend(&line);
-        self.rows.insert(row.step, line);
+        self.again.saw(row.step, &line);
     }
 
     /// Adds a line of timing and writes what can be followed live.
@@ -339,32 +344,13 @@ impl Training<'_> {
         };
         let committed = self.job.store.commit(&self.folder, &segment, state).map_err(Trouble::Store)?;
         self.piece = Piece { parent: Some(parent_of(&committed.found)), ..Piece::default() };
+        self.note_rolling(&committed.found);
         self.shared.note(committed.found);
         self.live.saved(self.step).map_err(Trouble::Store)?;
         self.unwritten = Unwritten::default();
         self.job.events.on(Event::Saved { segment: self.segment, step: self.step });
-        self.compare_lost()
-    }
-
-    /// What earlier attempts lost is forgotten once it has been trained again and agrees; a difference is said and stays.
-    fn compare_lost(&self) -> Result<(), Trouble> {
-        for lost in self.job.store.lost(&self.folder) {
-            let rows = complete_rows(&lost);
-            let Some(last) = rows.keys().next_back() else { continue };
-            let covered = lost.from >= self.from && *last < self.step;
-            if !covered || lost.has_failed {
-                continue;
-            }
-            match rows.iter().find(|(step, row)| self.rows.get(step) != Some(row)) {
-                None => self.job.store.forget(&lost).map_err(Trouble::Store)?,
-                Some((step, _)) => {
-                    let shown = self.job.store.shown(&lost.folder);
-                    let text = format!(
-                        "`{shown}` was trained again and differs from step {step} on: equal histories must give equal bits; both are kept"
-                    );
-                    self.job.events.on(Event::Warning(text));
-                }
-            }
+        for text in self.again.settle(self.job.store, self.step).map_err(Trouble::Store)? {
+            self.job.events.on(Event::Warning(text));
         }
         Ok(())
     }
@@ -380,51 +366,52 @@ impl Training<'_> {
     }
 
     /// Takes the tensors of all but the last few checkpoints that nothing else keeps.
-    fn thin(&self) -> Result<(), Trouble> {
-        let mut rolling = self.rolling();
-        rolling.sort_by_key(|found| found.manifest.step);
-        let surplus = rolling.len().saturating_sub(ROLLING);
-        for found in rolling.into_iter().take(surplus) {
+    fn thin(&mut self) -> Result<(), Trouble> {
+        for found in self.rolling.surplus() {
             self.job.store.thin(&found).map_err(Trouble::Store)?;
             self.shared.note(Found { has_tensors: false, ..found });
         }
         Ok(())
     }
 
-    /// Checkpoints of this edge that only guard against crashes.
-    fn rolling(&self) -> Vec<Found> {
-        let best = self.best();
-        let lasting = |id: Id| self.segment.saves.iter().any(|save| save.id == id && save.keep > Keep::Rolling);
+    /// What earlier attempts have left on this edge.
+    fn look_back(&mut self) {
         let found = self.shared.found.lock().unwrap_or_else(PoisonError::into_inner);
         let here = found.values().filter(|found| found.has_tensors && found.path.parent() == Some(&self.folder));
-        here.filter(|found| (self.segment.begins + 1..=self.step).contains(&found.manifest.step))
-            .filter(|found| {
-                let id = found.manifest.id;
-                !lasting(id) && Some(id) != best && !self.job.planned_parents.contains(&id) && !self.job.plan.kept.contains(&id)
-            })
-            .cloned()
-            .collect()
+        let edge = self.segment.begins + 1..=self.step;
+        let here: Vec<Found> = here.filter(|found| edge.contains(&found.manifest.step)).cloned().collect();
+        drop(found);
+        here.iter().for_each(|found| self.note_rolling(found));
+        let saves: Vec<u64> = self.segment.saves.iter().map(|save| save.step).take_while(|step| *step <= self.step).collect();
+        saves.into_iter().for_each(|step| self.note_score(step));
     }
 
-    /// The saved checkpoint of this edge with the best validation metric; of equals the earliest.
-    fn best(&self) -> Option<Id> {
-        let (set, metric) = self.job.best.get(self.segment.owner.experiment())?;
+    /// Takes note of a checkpoint, if nothing keeps it for good.
+    fn note_rolling(&mut self, found: &Found) {
+        let (id, step) = (found.manifest.id, found.manifest.step);
+        let lasting = self.segment.save_at(step).is_some_and(|save| save.id == id && save.keep > Keep::Rolling);
+        if !lasting && !self.job.planned_parents.contains(&id) && !self.job.plan.kept.contains(&id) {
+            self.rolling.add(found.clone());
+        }
+    }
+
+    /// Takes note of what the checkpoint that is saved at a step scored, if it is the metric by which the best is chosen.
+    fn note_score(&mut self, step: u64) {
+        if let Some((id, score)) = self.score(step) {
+            self.rolling.scored(id, score);
+        }
+    }
+
+    fn score(&self, step: u64) -> Option<(Id, f64)> {
+        let id = self.segment.save_at(step)?.id;
+        let experiment = self.segment.owner.experiment();
+        let (set, metric) = self.job.best.get(experiment)?;
+        let digest = &self.job.material.sets.get(experiment)?.iter().find(|known| known.name == *set)?.digest;
         let evaluations = self.shared.evaluations.lock().unwrap_or_else(PoisonError::into_inner);
-        let sets = self.job.material.sets.get(self.segment.owner.experiment())?;
-        let digest = &sets.iter().find(|known| known.name == *set)?.digest;
-        let score = |id: Id| evaluations.get(&(id, digest.clone()))?.scores.summary.all.named(metric);
-        let scored =
-            self.segment.saves.iter().filter(|save| save.step <= self.step).filter_map(|save| Some((score(save.id)?, save.id)));
-        scored.reduce(|best, next| if next.0 > best.0 { next } else { best }).map(|(_, id)| id)
+        Some((id, evaluations.get(&(id, digest.clone()))?.scores.summary.all.named(metric)?))
     }
 }
 
 fn parent_of(found: &Found) -> ParentDigest {
     ParentDigest { id: found.manifest.id, step: found.manifest.step, tensors: found.manifest.tensors.clone() }
-}
-
-/// The rows of a lost attempt by step; a last line that was cut off is not one.
-fn complete_rows(lost: &Lost) -> BTreeMap<u64, Vec<u8>> {
-    let lines = lost.metrics.split_inclusive(|&byte| byte == b'\n').filter(|line| line.ends_with(b"\n"));
-    lines.filter_map(|line| Some((serde_json::from_slice::<MetricsRow>(line).ok()?.step, line.to_vec()))).collect()
 }

@@ -67,6 +67,12 @@ impl Digests {
         Ok(digest)
     }
 
+    /// Forgets what was known of a file that turned out to be another.
+    pub fn forget(&mut self, written: &str) {
+        self.sure.remove(written);
+        self.has_changed |= self.cache.files.remove(written).is_some();
+    }
+
     /// Tensors of a safetensors file, read by `read` where they are not known.
     pub fn tensors(
         &mut self,

@@ -325,6 +325,7 @@ impl<'a> Maker<'a> {
         }
         // What was read must be what was named: somebody may have written to the file since.
         if digest.is_some_and(|digest| file.get_ref().digest() != digest) {
+            self.digests.forget(path);
             return Err(format!("`{path}` changed while it was read; run the command again"));
         }
         if !self.readings.iter().any(|known| known.file == path) {

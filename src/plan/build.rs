@@ -107,7 +107,8 @@ impl Segment {
 
     /// The checkpoint to save at a step, if one is due.
     pub fn save_at(&self, step: u64) -> Option<&Save> {
-        self.saves.iter().find(|save| save.step == step)
+        let place = self.saves.binary_search_by_key(&step, |save| save.step);
+        place.ok().map(|place| &self.saves[place])
     }
 }
 

@@ -7,11 +7,11 @@ use serde::de::DeserializeOwned;
 
 use super::safetensors::{decode, encode};
 use super::seal::{self, sealed};
-use super::{Found, Store, StoreError};
+use super::{Found, Store, StoreError, inside};
 use crate::history::{History, Id};
 use crate::record::{FORMAT, FileDigest, Ledger, Manifest, Numerics, ParentDigest, State, Tensors, TensorsManifest};
 
-const MANIFEST: &str = "MANIFEST.json";
+pub(super) const MANIFEST: &str = "MANIFEST.json";
 const HISTORY: &str = "history.json";
 pub(super) const METRICS: &str = "metrics.jsonl";
 const LEDGER: &str = "ledger.bin";
@@ -152,30 +152,43 @@ impl Store {
 
     /// A record whose seal agrees.
     pub(super) fn read_sealed<T: DeserializeOwned>(&self, path: &Path) -> Result<T, StoreError> {
-        let bytes = self.read_known(path)?;
+        self.unsealed(path, self.read(path)?)
+    }
+
+    /// The same, in a folder that was reached without following links.
+    pub(super) fn read_sealed_here<T: DeserializeOwned>(&self, path: &Path) -> Result<T, StoreError> {
+        self.unsealed(path, inside::read_here(path).map_err(|error| self.io(path, error))?)
+    }
+
+    fn unsealed<T: DeserializeOwned>(&self, path: &Path, bytes: Vec<u8>) -> Result<T, StoreError> {
+        self.check_format(path, &bytes)?;
         seal::check(&bytes).map_err(|what| self.damaged(path, what))?;
         serde_json::from_slice(&bytes).map_err(|error| self.damaged(path, error.to_string()))
     }
 
     pub(super) fn read_json<T: DeserializeOwned>(&self, path: &Path) -> Result<T, StoreError> {
-        let bytes = self.read_known(path)?;
+        let bytes = self.read(path)?;
+        self.check_format(path, &bytes)?;
         serde_json::from_slice(&bytes).map_err(|error| self.damaged(path, error.to_string()))
     }
 
-    /// The bytes of a JSON file of a format that this version reads.
-    fn read_known(&self, path: &Path) -> Result<Vec<u8>, StoreError> {
+    /// Whether a JSON file is of a format that this version reads.
+    fn check_format(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
         #[derive(serde::Deserialize)]
         struct Head {
             format: Option<u64>,
         }
-        let bytes = self.read(path)?;
-        let head: Head = serde_json::from_slice(&bytes).map_err(|error| self.damaged(path, error.to_string()))?;
+        // Every record of this version begins so, and need not be read twice to know its format.
+        if bytes.starts_with(format!("{{\n  \"format\": {FORMAT},\n").as_bytes()) {
+            return Ok(());
+        }
+        let head: Head = serde_json::from_slice(bytes).map_err(|error| self.damaged(path, error.to_string()))?;
         match head.format {
             None => Err(self.damaged(path, "it has no format number")),
             Some(format) if format > u64::from(FORMAT) => {
                 Err(StoreError::Newer { path: self.shown(path), found: format as u32, known: FORMAT })
             }
-            Some(_) => Ok(bytes),
+            Some(_) => Ok(()),
         }
     }
 

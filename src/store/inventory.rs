@@ -1,13 +1,14 @@
 //! What exists under `runs/`: every checkpoint of every experiment by its name, every evaluation, and every probe.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use walkdir::{DirEntry, WalkDir};
-
+use super::survey::{self, Part, Size, Wanted};
 use super::{Store, StoreError};
-use crate::history::{EVALUATOR, History, Id, PROBE};
-use crate::record::{Evaluation, Manifest, Probe, Probes};
+use crate::history::{History, Id};
+use crate::record::{Evaluation, Manifest, Probe};
 
 /// A checkpoint on disk, as its manifest claims it.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +30,24 @@ pub struct Inventory {
 }
 
 impl Inventory {
+    /// Adds what lies in a run's folder. Of equal checkpoints the first one counts that has its tensors.
+    fn add(&mut self, part: Part) {
+        for found in part.checkpoints {
+            match self.checkpoints.entry(found.manifest.id) {
+                Entry::Vacant(free) => {
+                    free.insert(found);
+                }
+                Entry::Occupied(mut known) if found.has_tensors && !known.get().has_tensors => {
+                    known.insert(found);
+                }
+                Entry::Occupied(_) => {}
+            }
+        }
+        self.evaluations.extend(part.evaluations);
+        self.probes.extend(part.probes);
+        self.damaged.extend(part.damaged);
+    }
+
     /// A checkpoint whose ancestors are not all there has a history that cannot be shown: it is not used.
     fn set_orphans_aside(&mut self) {
         let mut whole: BTreeMap<Id, bool> = BTreeMap::new();
@@ -61,32 +80,26 @@ impl Inventory {
 }
 
 impl Store {
-    /// Reads all manifests. Digests are checked when a checkpoint is used.
+    /// Reads all manifests and evaluations. Digests are checked when a checkpoint is used.
     pub fn inventory(&self) -> Inventory {
         let mut inventory = Inventory::default();
-        let walk = WalkDir::new(&self.root).min_depth(1).max_depth(6).sort_by_file_name();
-        for entry in walk.into_iter().filter_entry(is_data).filter_map(Result::ok) {
-            if entry.file_type().is_symlink() {
-                inventory.damaged.push((entry.path().into(), "it is a link, and links are not followed here".into()));
-            } else if entry.file_type().is_dir() && is_checkpoint(&entry) {
-                self.note_checkpoint(&mut inventory, entry.path());
-            } else if entry.file_type().is_file() && in_folder(entry.path(), "probes") {
-                match self.read_sealed::<Probes>(entry.path()) {
-                    Ok(probes) if probes.version != PROBE => {}
-                    Ok(probes) => inventory.probes.extend(probes.probes),
-                    Err(error) => inventory.damaged.push((entry.path().into(), error.to_string())),
-                }
-            } else if entry.file_type().is_file() && in_folder(entry.path(), "evaluations") {
-                match self.read_sealed::<Evaluation>(entry.path()) {
-                    // What another evaluator computed does not compare with what this one does.
-                    Ok(evaluation) if evaluation.evaluator != EVALUATOR => {}
-                    Ok(evaluation) => inventory.evaluations.push(evaluation),
-                    Err(error) => inventory.damaged.push((entry.path().into(), error.to_string())),
-                }
-            }
+        for (_, part) in survey::runs(self, Wanted::Data) {
+            inventory.add(part);
         }
         inventory.set_orphans_aside();
         inventory
+    }
+
+    /// The same for a list of runs: without evaluations, which are only counted, and with the size of each run.
+    pub fn sizes(&self) -> (Inventory, BTreeMap<OsString, Size>) {
+        let mut inventory = Inventory::default();
+        let mut sizes = BTreeMap::new();
+        for (run, mut part) in survey::runs(self, Wanted::Sizes) {
+            sizes.insert(run, std::mem::take(&mut part.size));
+            inventory.add(part);
+        }
+        inventory.set_orphans_aside();
+        (inventory, sizes)
     }
 
     /// Steps of which a leaf's folder may hold checkpoints, by the names in it.
@@ -102,22 +115,6 @@ impl Store {
         let manifest = self.read_manifest(&path).ok().filter(|manifest| manifest.id == id)?;
         let has_tensors = has_tensors(&path);
         Some(Found { path, manifest, has_tensors })
-    }
-
-    fn note_checkpoint(&self, inventory: &mut Inventory, path: &Path) {
-        let manifest = match self.read_manifest(path) {
-            Ok(manifest) => manifest,
-            Err(error) => return inventory.damaged.push((path.into(), error.to_string())),
-        };
-        if path.file_name().is_none_or(|name| name.to_string_lossy() != format!("{}-{}", manifest.step, manifest.id.short())) {
-            let what = "its manifest is another checkpoint's".to_owned();
-            return inventory.damaged.push((path.into(), what));
-        }
-        let found = Found { path: path.into(), manifest, has_tensors: has_tensors(path) };
-        let known = inventory.checkpoints.entry(found.manifest.id).or_insert_with(|| found.clone());
-        if found.has_tensors && !known.has_tensors {
-            *known = found;
-        }
     }
 
     /// The checkpoints of a history from its root to the deepest one that exists.
@@ -150,27 +147,6 @@ impl Store {
     }
 }
 
-fn has_tensors(checkpoint: &Path) -> bool {
+pub(super) fn has_tensors(checkpoint: &Path) -> bool {
     checkpoint.join("tensors").join("MANIFEST.json").exists()
-}
-
-/// Hidden folders are unfinished, and `lost-` and `damaged-` ones are never data. Links are not followed.
-fn is_data(entry: &DirEntry) -> bool {
-    let name = entry.file_name().to_string_lossy();
-    !(name.starts_with('.')
-        || entry.file_type().is_dir() && ["lost-", "damaged-"].iter().any(|prefix| name.starts_with(prefix)))
-}
-
-/// `<step>-<id8>` in the folder of a leaf, or of what leaves share.
-fn is_checkpoint(entry: &DirEntry) -> bool {
-    let name = entry.file_name().to_string_lossy();
-    let is_name = |(step, id): (&str, &str)| {
-        step.bytes().all(|b| b.is_ascii_digit()) && id.len() == 8 && id.bytes().all(|b| b.is_ascii_hexdigit())
-    };
-    entry.depth() >= 3 && name.split_once('-').is_some_and(is_name)
-}
-
-fn in_folder(path: &Path, folder: &str) -> bool {
-    path.parent().and_then(Path::file_name).is_some_and(|name| name == folder)
-        && path.extension().is_some_and(|ending| ending == "json")
 }

@@ -13,10 +13,12 @@ mod inventory;
 mod leftovers;
 mod live;
 mod locks;
+mod parallel;
 mod pins;
 mod run;
 mod safetensors;
 mod seal;
+mod survey;
 mod training;
 mod trash;
 
@@ -29,6 +31,8 @@ pub use inventory::{Found, Inventory};
 pub use leftovers::{Left, Leftover};
 pub use live::{Live, Lost, Watched};
 pub use locks::Lock;
+pub use parallel::in_parallel;
+pub use survey::Size;
 
 use inside::Inside;
 use std::io;

@@ -48,7 +48,10 @@ impl Store {
     /// The record of a run, if it has one that can be read.
     pub fn run_record(&self, experiment: &Name) -> Result<Option<RunRecord>, StoreError> {
         let path = self.run_folder(experiment).join("record.json");
-        if path.exists() { self.read_json(&path).map(Some) } else { Ok(None) }
+        match self.read_json(&path) {
+            Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            record => record.map(Some),
+        }
     }
 
     pub fn save_run_record(&self, experiment: &Name, record: &RunRecord) -> Result<(), StoreError> {
