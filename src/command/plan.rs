@@ -187,6 +187,11 @@ fn numerics(plan: &Plan, inventory: &Inventory) -> String {
 /// its drawing would be as large as the square of its length.
 const DEEPEST: usize = 40;
 
+/// Whether the children of a node at a depth stand under it without going further to the right.
+pub(super) fn is_flat(depth: usize, children: usize) -> bool {
+    depth >= DEEPEST && children == 1
+}
+
 /// A node that is still to be drawn.
 struct Open {
     node: usize,
@@ -206,14 +211,10 @@ fn tree(plan: &Plan, inventory: &Inventory) -> String {
     while let Some(next) = open.pop() {
         out += &format!("{}{}\n", next.lead, node(plan, inventory, segments.get(&next.node).copied(), next.node));
         let children = &plan.tree.nodes[next.node].children;
-        let flat = next.depth >= DEEPEST && children.len() == 1;
         for (index, &child) in children.iter().enumerate().rev() {
-            let last = index + 1 == children.len();
-            let (elbow, rail) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
-            let (lead, below) = match flat {
-                true => (format!("{}└─ ", next.below), next.below.clone()),
-                false => (format!("{}{elbow}", next.below), format!("{}{rail}", next.below)),
-            };
+            let (elbow, rail) = if index + 1 == children.len() { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+            let rail = if is_flat(next.depth, children.len()) { "" } else { rail };
+            let (lead, below) = (format!("{}{elbow}", next.below), format!("{}{rail}", next.below));
             open.push(Open { node: child, lead, below, depth: next.depth + 1 });
         }
     }

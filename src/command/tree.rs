@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::context::{Context, grouped};
+use super::plan::is_flat;
 use super::{Fault, print, print_json};
 use crate::history::Id;
 use crate::store::{Found, Inventory};
@@ -48,7 +49,7 @@ pub(crate) fn main(directory: Option<&Path>, args: &Args) -> Result<(), Fault> {
             return json(&forest, kept.len());
         }
         let mut out = String::new();
-        forest.iter().for_each(|node| draw(node, "", "", &mut out));
+        forest.iter().for_each(|node| draw(node, "", "", 0, &mut out));
         print(&out)
     };
     with_stack(STACK + kept.len() * FRAME, shown)
@@ -102,7 +103,7 @@ fn node(context: &Context, children: &BTreeMap<Option<Id>, Vec<&Found>>, found: 
     }
 }
 
-fn draw(node: &Node, lead: &str, below: &str, out: &mut String) {
+fn draw(node: &Node, lead: &str, below: &str, depth: usize, out: &mut String) {
     // A line of only children is drawn as one: its last checkpoint stands for it.
     let mut last = node;
     let mut passed = 0;
@@ -118,6 +119,7 @@ fn draw(node: &Node, lead: &str, below: &str, out: &mut String) {
     *out += &format!("{lead}{} at step {}{more}{tensors}\n", last.path, grouped(last.step));
     for (index, child) in last.children.iter().enumerate() {
         let (elbow, rail) = if index + 1 == last.children.len() { ("└─ ", "   ") } else { ("├─ ", "│  ") };
-        draw(child, &format!("{below}{elbow}"), &format!("{below}{rail}"), out);
+        let rail = if is_flat(depth, last.children.len()) { "" } else { rail };
+        draw(child, &format!("{below}{elbow}"), &format!("{below}{rail}"), depth + 1, out);
     }
 }
