@@ -52,12 +52,12 @@ class Truth:
         )
 
 
-def terms(logits, truth, pass_weights):
+def terms(logits, truth, pass_weights, sigma=SIGMA):
     """The raw terms of logits `[B, L, V]` after each supervised pass."""
     expected = (logits[-1].softmax(-1) @ truth.masses) * truth.is_true
     return {
         "CrossEntropy": cross_entropy(logits, truth, pass_weights),
-        "Spectrum": spectrum(expected, truth),
+        "Spectrum": spectrum(expected, truth, sigma),
         "Precursor": precursor(expected, truth),
     }
 
@@ -77,13 +77,13 @@ def cross_entropy(logits, truth, weights):
     return each.view(passes, -1).sum(1) @ weights / truth.tokens
 
 
-def spectrum(expected, truth):
+def spectrum(expected, truth, sigma=SIGMA):
     """1 minus the share of the intensity near an ion: b and y at charge 1 and 2."""
     prefix = expected.cumsum(1)
     suffix = prefix[:, -1:] - prefix + WATER
     ions = torch.cat([prefix, suffix, prefix / 2, suffix / 2], dim=1)[:, None] + PROTON
     nearest = ((truth.mz - ions).square() + truth.no_ion).amin(2)
-    close = torch.exp(nearest * (-0.5 / SIGMA**2))
+    close = torch.exp(nearest * (-0.5 / sigma**2))
     return 1 - (close * truth.share).sum()
 
 

@@ -23,26 +23,27 @@ from model import Recursive
 
 FIXTURES = Path(__file__).resolve().parents[2] / "tests" / "fixtures" / "parity"
 STEPS = 20
+PEAK = 5e-5
 MODELS = {
     # The micro model of the Rust tests: spectra fill all of its peaks.
-    "micro": (Model(16, 2, 1, 1, 2, 1, 20, 12), dict(lengths=(5, 11), noise=6)),
+    "micro": (Model(16, 2, 1, 1, 2, 1, 20, 12), dict(lengths=(5, 9), noise=6)),
     # More of everything, widths that are no powers of two, modifications, and peaks padded to less than the model's.
     "deep": (
-        Model(12, 3, 2, 2, 3, 2, 24, 10, ["Carbamidomethyl", "Oxidation", "Acetyl"]),
+        Model(10, 2, 2, 2, 3, 2, 24, 10, ["Carbamidomethyl", "Oxidation", "Acetyl"]),
         dict(lengths=(4, 8), noise=2),
     ),
 }
 ROWS = 5
 CHARGES = (2, 3, 1, 4, 2)
 # How long the weights are trained before they are written, so that ions lie near peaks.
-TRAINED = {"micro": 500, "deep": 400}
+TRAINED = {"micro": 350, "deep": 500}
 
 
 def settings(model):
-    rate = [1e-3 * (k + 1) / 5 if k < 5 else 1e-3 * (0.1 + 0.45 * (1 + math.cos(math.pi * (k - 5) / 15))) for k in range(STEPS)]
+    rate = [PEAK * (k + 1) / 5 if k < 5 else PEAK * (0.1 + 0.45 * (1 + math.cos(math.pi * (k - 5) / 15))) for k in range(STEPS)]
     return {
         "model": asdict(model),
-        "weights": {"CrossEntropy": 1.0, "Spectrum": 0.5, "Precursor": 0.25},
+        "weights": {"CrossEntropy": 1.0, "Spectrum": 0.1, "Precursor": 0.1},
         "label_smoothing": 0.1,
         "clip": None,
         "ema": 0.3,
@@ -62,11 +63,11 @@ class Peer:
         self.truth = losses.Truth.of(model, batch, settings["label_smoothing"], dtype)
         self.passes = losses.pass_weights(model.supervision_steps, dtype)
 
-    def backward(self):
+    def backward(self, sigma=losses.SIGMA):
         """Logits and raw terms; the gradient of the weighted total is left in the parameters."""
         self.network.zero_grad()
         logits = self.network(self.shown)
-        terms = losses.terms(logits, self.truth, self.passes)
+        terms = losses.terms(logits, self.truth, self.passes, sigma)
         sum(self.settings["weights"][name] * term for name, term in terms.items()).backward()
         return logits, terms
 
@@ -115,37 +116,36 @@ def results(peer):
     return found
 
 
-def first_weights(model):
-    """Larger than those training begins with, so that every parameter matters."""
-    generator = torch.Generator().manual_seed(7)
-    wide = {".gamma": 0.3, ".beta": 0.3, ".bias": 0.3, "core.answer": 0.5, "core.latent": 0.5, "core.step": 0.5, "charge": 0.5}
-    weights = {}
-    for name, value in Recursive(model).write().items():
-        noise = torch.randn(value.shape, generator=generator)
-        scale = next((scale for part, scale in wide.items() if name.endswith(part) or part == name), None)
-        if scale is None:
-            scale = 1.5 / math.sqrt(value.shape[0]) if name.endswith(".weight") else 0.5
-        weights[name] = noise * scale + (1 if name.endswith(".gamma") else 0)
-    return weights
+def trained(model, batch, chosen, steps):
+    """Weights that know the batch in part: ions lie near peaks, and no parameter is left at 0 or 1."""
+    torch.manual_seed(7)
+    network = Recursive(model)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(torch.randn(parameter.shape) * 0.05)
+    lessons = {**chosen, "label_smoothing": 0.0, "weights": {"CrossEntropy": 1.0, "Spectrum": 1.0, "Precursor": 0.0}}
+    peer = Peer(model, batch, lessons, network.write(), torch.float64)
+    adamw = torch.optim.AdamW(peer.network.parameters(), lr=4e-3)
+    for step in range(steps):
+        # A wide window first: beside the narrow one there is no slope that leads into it.
+        _, terms = peer.backward(sigma=max(losses.SIGMA, 10.0 * 0.01 ** (step / (0.8 * steps))))
+        torch.nn.utils.clip_grad_norm_(peer.network.parameters(), 1.0)
+        adamw.step()
+    print("trained to", {name: round(float(term.detach()), 4) for name, term in terms.items()})
+    return {name: value.float() for name, value in peer.network.write().items()}
 
 
 def make(name):
     model, how = MODELS[name]
     batch = draw(model, ROWS, np.random.default_rng(11), charges=CHARGES, **how)
     chosen = settings(model)
-    peer = Peer(model, batch, chosen, first_weights(model), torch.float64)
-    adamw = torch.optim.AdamW(peer.network.parameters(), lr=5e-3)
-    for _ in range(TRAINED[name]):
-        _, terms = peer.backward()
-        adamw.step()
-    print(name, "trained to", {name: round(float(term.detach()), 4) for name, term in terms.items()})
-    weights = {name: value.float() for name, value in peer.network.write().items()}
-    peer = Peer(model, batch, chosen, weights, torch.float64)
+    weights = trained(model, batch, chosen, TRAINED[name])
     # Some of the updates are clipped and some are not.
-    course, _ = peer.train(STEPS)
+    course, _ = Peer(model, batch, chosen, weights, torch.float64).train(STEPS)
     norms = sorted(course["gradient_norm"])
     chosen["clip"] = round((norms[STEPS // 2 - 1] + norms[STEPS // 2]) / 2, 3)
     expected = results(Peer(model, batch, chosen, weights, torch.float64))
+    print(name, {key: round(float(expected[key]), 4) for key in expected if key.startswith("term.")}, "norms", [round(n, 3) for n in norms])
     folder = FIXTURES / name
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "settings.json").write_text(json.dumps(chosen, indent=1) + "\n")
@@ -177,15 +177,21 @@ def check(name):
     whole = math.sqrt(sum(float(expected[key].square().sum()) for key in of("gradient")))
     rows = [("logits, largest difference", max(float((found[key] - expected[key]).abs().max()) for key in of("logits")), 1e-4)]
     for key in of("term"):
-        rows.append((f"{key[5:]}, relative", distance(found[key], expected[key]), 1e-5))
-    floor = 1e-4 * whole
+        rows.append((f"{key[5:]}, relative", distance(found[key], expected[key], 0.1), 1e-5))
+    # Of a tensor that has next to no gradient only rounding is left.
+    floor = 1e-3 * whole
     worst = max(of("gradient"), key=lambda key: distance(found[key], expected[key], floor))
     rows.append((f"gradient, worst tensor ({worst[9:]})", distance(found[worst], expected[worst], floor), 1e-3))
     for key in of("step"):
-        rows.append((f"{STEPS} steps: {key[5:]}, largest relative", float(((found[key] / expected[key]) - 1).abs().max()), 1e-3))
+        # The slope of the spectrum loss is steep where an ion passes a peak, so norms part further than terms.
+        bound = 2e-2 if key == "step.gradient_norm" else 1e-3
+        rows.append((f"{STEPS} steps: {key[5:]}, largest relative", float((found[key] / expected[key] - 1).abs().max()), bound))
+    # Gradients that are 0 but for rounding become whole steps in AdamW.
+    moved = [key[9:] for key in of("gradient") if float(expected[key].norm()) > 1e-6 * whole]
     for kind in ["after", "average"]:
-        worst = max(of(kind), key=lambda key: distance(found[key], expected[key]))
-        rows.append((f"{kind} {STEPS} steps, worst tensor ({worst[len(kind) + 1:]})", distance(found[worst], expected[worst]), 1e-3))
+        far = {key: distance(found[f"{kind}.{key}"] - weights[key], expected[f"{kind}.{key}"] - weights[key]) for key in moved}
+        worst = max(far, key=far.get)
+        rows.append((f"{STEPS} steps: way of {kind}, worst tensor ({worst})", far[worst], 1e-2))
     print(f"\n{name}: PyTorch {torch.__version__} in f32 against f64")
     for what, value, bound in rows:
         print(f"  {what:<70} {value:9.1e}  bound {bound:.0e}  {'ok' if value <= bound else 'TOO FAR'}")
