@@ -23,10 +23,10 @@ from model import Recursive
 
 FIXTURES = Path(__file__).resolve().parents[2] / "tests" / "fixtures" / "parity"
 STEPS = 20
-PEAK = 5e-5
+PEAK = 1e-4
 MODELS = {
     # The micro model of the Rust tests: spectra fill all of its peaks.
-    "micro": (Model(16, 2, 1, 1, 2, 1, 20, 12), dict(lengths=(5, 9), noise=6)),
+    "micro": (Model(16, 2, 1, 1, 2, 1, 20, 12), dict(lengths=(5, 10), noise=6)),
     # More of everything, widths that are no powers of two, modifications, and peaks padded to less than the model's.
     "deep": (
         Model(10, 2, 2, 2, 3, 2, 24, 10, ["Carbamidomethyl", "Oxidation", "Acetyl"]),
@@ -36,7 +36,7 @@ MODELS = {
 ROWS = 5
 CHARGES = (2, 3, 1, 4, 2)
 # How long the weights are trained before they are written, so that ions lie near peaks.
-TRAINED = {"micro": 350, "deep": 500}
+TRAINED = {"micro": 500, "deep": 500}
 
 
 def settings(model):
@@ -138,6 +138,9 @@ def trained(model, batch, chosen, steps):
 def make(name):
     model, how = MODELS[name]
     batch = draw(model, ROWS, np.random.default_rng(11), charges=CHARGES, **how)
+    # Two precursors that are off, by an isotope and by far: both branches of that loss are taken.
+    batch.neutral_mass[1] += np.float32(1.003355)
+    batch.neutral_mass[2] += np.float32(30.0)
     chosen = settings(model)
     weights = trained(model, batch, chosen, TRAINED[name])
     # Some of the updates are clipped and some are not.
@@ -179,13 +182,11 @@ def check(name):
     for key in of("term"):
         rows.append((f"{key[5:]}, relative", distance(found[key], expected[key], 0.1), 1e-5))
     # Of a tensor that has next to no gradient only rounding is left.
-    floor = 1e-3 * whole
+    floor = 5e-3 * whole
     worst = max(of("gradient"), key=lambda key: distance(found[key], expected[key], floor))
     rows.append((f"gradient, worst tensor ({worst[9:]})", distance(found[worst], expected[worst], floor), 1e-3))
     for key in of("step"):
-        # The slope of the spectrum loss is steep where an ion passes a peak, so norms part further than terms.
-        bound = 2e-2 if key == "step.gradient_norm" else 1e-3
-        rows.append((f"{STEPS} steps: {key[5:]}, largest relative", float((found[key] / expected[key] - 1).abs().max()), bound))
+        rows.append((f"{STEPS} steps: {key[5:]}, largest relative", float((found[key] / expected[key] - 1).abs().max()), 1e-3))
     # Gradients that are 0 but for rounding become whole steps in AdamW.
     moved = [key[9:] for key in of("gradient") if float(expected[key].norm()) > 1e-6 * whole]
     for kind in ["after", "average"]:
