@@ -24,6 +24,8 @@ mod trace;
 mod trainee;
 
 #[cfg(test)]
+mod parity_tests;
+#[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,350 @@
+//! The same network in PyTorch, by its numbers: `benches/peer/parity.py make` writes the fixtures, docs/peer.md says how.
+//!
+//! Expected values were computed in f64. Bounds are those of f32: PyTorch in f32 keeps the same ones.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Tensor;
+use safetensors::{Dtype, SafeTensors};
+use serde::Deserialize;
+
+use super::device::{Choice, Place};
+use super::dropout::Dropout;
+use super::layout::{Layout, read_vector};
+use super::losses::{Targets, Truth, Whole};
+use super::network::{Input, Network};
+use super::optimizer::{Weights, gradient_norm};
+use super::testing::{history, plain};
+use crate::history::At;
+use crate::record::{self, State, Tensors};
+use crate::spec::Optimizer;
+use crate::task::batch::Batch;
+use crate::task::loss::Loss;
+use crate::task::model::Recursive;
+
+/// Largest difference of a logit.
+const LOGIT: f64 = 1e-4;
+/// Relative difference of a term; what is smaller than [`SMALL_TERM`] is measured against that.
+const TERM: f64 = 1e-5;
+const SMALL_TERM: f64 = 0.1;
+/// Norm of the difference over the norm of a tensor's gradient. Of a tensor with less than [`SMALL_GRADIENT`] of the whole
+/// norm next to nothing but rounding is left, so it is measured against that share.
+const GRADIENT: f64 = 1e-3;
+const SMALL_GRADIENT: f64 = 5e-3;
+/// Relative difference of a term, and of the gradient's norm, at any of the updates.
+const COURSE: f64 = 1e-3;
+/// Norm of the difference over the length of the way that a tensor went in all updates.
+const WAY: f64 = 1e-2;
+/// Gradients below this share of the whole are 0 but for rounding, and AdamW makes whole steps of them.
+const NO_GRADIENT: f64 = 1e-6;
+
+/// Logits after each supervised pass, raw terms, and the gradient of the weighted total.
+struct Passed {
+    logits: Vec<Vec<f32>>,
+    terms: BTreeMap<Loss, f64>,
+    gradient: Tensors,
+}
+
+/// A way of computing a batch's gradient with these weights, without dropout.
+type ForwardBackward = fn(&Recursive, &Tensors, &Batch, &At) -> Passed;
+
+#[derive(Deserialize)]
+struct Settings {
+    model: Recursive,
+    weights: BTreeMap<Loss, f64>,
+    label_smoothing: f64,
+    clip: f64,
+    ema: f64,
+    optimizer: AdamW,
+    /// One for each update.
+    rate: Vec<f64>,
+}
+
+#[derive(Deserialize)]
+struct AdamW {
+    weight_decay: f64,
+    beta_1: f64,
+    beta_2: f64,
+    epsilon: f64,
+}
+
+/// What PyTorch was given, and what came of it.
+struct Fixture {
+    settings: Settings,
+    batch: Batch,
+    weights: Tensors,
+    expected: Tensors,
+}
+
+#[test]
+fn burn_computes_what_pytorch_does_with_a_micro_model() {
+    agrees("micro", "burn", through_burn);
+}
+
+#[test]
+fn burn_computes_what_pytorch_does_with_a_deep_model() {
+    agrees("deep", "burn", through_burn);
+}
+
+/// A fixture in which a loss has no slope would compare nothing.
+#[test]
+fn the_fixtures_hold_what_they_should() {
+    for name in ["micro", "deep"] {
+        let fixture = Fixture::read(name);
+        let Batch { size, lengths, charge, cleavable, is_peak, .. } = &fixture.batch;
+        let differ = |values: &mut dyn Iterator<Item = usize>| values.collect::<std::collections::BTreeSet<_>>().len() > 2;
+        assert!(differ(&mut lengths.iter().copied()), "{name}: lengths differ");
+        assert!(differ(&mut charge.iter().map(|&charge| charge as usize)), "{name}: charges differ");
+        assert!(cleavable.contains(&1.0) && is_peak.contains(&0.0) && *size > 2, "{name}: there is padding");
+        let terms = Loss::ALL.map(|loss| fixture.number(&format!("term.{loss}")));
+        assert!(terms[1] < 0.97 && terms[2] > 1e-3, "{name}: ions lie near peaks, and masses are off: {terms:?}");
+        let norms = fixture.values("step.gradient_norm");
+        let clipped = norms.iter().filter(|&&norm| norm > fixture.settings.clip).count();
+        assert!((1..norms.len()).contains(&clipped), "{name}: {clipped} updates are clipped");
+    }
+}
+
+/// Compares one way of computing with PyTorch, and prints how far apart they are.
+fn agrees(name: &str, way: &str, forward_backward: ForwardBackward) {
+    let fixture = Fixture::read(name);
+    let mut table = Table::default();
+    fixture.once(forward_backward, &mut table);
+    fixture.course(forward_backward, &mut table);
+    println!("\n{name}, {way} against PyTorch\n{}", table.lines.join("\n"));
+    assert!(table.too_far.is_empty(), "{name}, {way}: {}", table.too_far.join("; "));
+}
+
+/// Burn's autodiff, as [`Training`](super::trainee::Training) uses it.
+fn through_burn(model: &Recursive, weights: &Tensors, batch: &Batch, at: &At) -> Passed {
+    let place = Choice::Cpu.open().unwrap();
+    let device = &place.device;
+    let layout = Layout::new(model);
+    let vector = layout.place(weights, "", "weights", device).unwrap();
+    let leaves: Vec<Tensor<1>> = layout.split(&vector).into_iter().map(|part| part.autodiff().require_grad()).collect();
+    let input = Input::new(model, batch);
+    let targets = Targets::of(at, model.supervision_steps as usize);
+    let truth = Truth::new(batch, &model.vocabulary(), &at.weights, targets, input.peaks, Whole::of(batch));
+    let network = Network::new(model, &layout, &leaves);
+    let logits = network.forward(&input.place(device), &Dropout::none(&place));
+    let terms = truth.place(device).terms(logits.clone(), &at.weights);
+    let total = terms.iter().map(|(loss, term)| term.clone().mul_scalar(at.weights[loss])).reduce(Tensor::add).unwrap();
+    let mut gradients = total.backward();
+    let parts = leaves.iter().map(|leaf| match leaf.grad_remove(&mut gradients) {
+        Some(gradient) => gradient,
+        None => Tensor::zeros(leaf.dims(), device),
+    });
+    let gradient = layout.join(parts.collect(), device);
+    let flat = |answer: Tensor<3>| {
+        let count = answer.dims().iter().product::<usize>();
+        read_vector(answer.inner().reshape([count])).unwrap()
+    };
+    Passed {
+        logits: logits.into_iter().map(flat).collect(),
+        terms: terms.into_iter().map(|(loss, term)| (loss, f64::from(read_vector(term.inner()).unwrap()[0]))).collect(),
+        gradient: layout.read(&gradient, "").unwrap(),
+    }
+}
+
+/// Rows of "what, how far, bound".
+#[derive(Default)]
+struct Table {
+    lines: Vec<String>,
+    too_far: Vec<String>,
+}
+
+impl Table {
+    fn row(&mut self, what: &str, distance: f64, bound: f64) {
+        let line = format!("  {what:<70} {distance:9.1e}  bound {bound:.0e}");
+        // Written so that what is not a number is too far.
+        if distance <= bound {
+            self.lines.push(format!("{line}  ok"));
+        } else {
+            self.lines.push(format!("{line}  TOO FAR"));
+            self.too_far.push(format!("{what}: {distance:.1e} is more than {bound:.0e}"));
+        }
+    }
+
+    /// The row of the worst of several tensors.
+    fn worst(&mut self, what: &str, distances: impl Iterator<Item = (String, f64)>, bound: f64) {
+        let (path, distance) = distances.max_by(|a, b| a.1.total_cmp(&b.1)).expect("there are tensors");
+        self.row(&format!("{what}, worst tensor ({path})"), distance, bound);
+    }
+}
+
+impl Fixture {
+    fn read(name: &str) -> Fixture {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/parity").join(name);
+        let text = std::fs::read_to_string(folder.join("settings.json")).unwrap();
+        let settings: Settings = serde_json::from_str(&text).unwrap();
+        let batch = batch(&settings.model, folder.join("batch.safetensors"));
+        let weights = tensors(folder.join("weights.safetensors"));
+        Fixture { batch, weights, expected: tensors(folder.join("expected.safetensors")), settings }
+    }
+
+    /// What the update from `step` needs to know.
+    fn at(&self, step: u64) -> At {
+        let AdamW { weight_decay, beta_1, beta_2, epsilon } = self.settings.optimizer;
+        At {
+            step,
+            weights: self.settings.weights.clone(),
+            batch: self.batch.size,
+            micro_batch: self.batch.size,
+            optimizer: Optimizer::AdamW { weight_decay, beta_1, beta_2, epsilon },
+            rate: self.settings.rate[step as usize],
+            clip: Some(self.settings.clip),
+            label_smoothing: self.settings.label_smoothing,
+            ema: Some(self.settings.ema),
+            ..history(plain(), step + 1).at(step)
+        }
+    }
+
+    fn values(&self, name: &str) -> Vec<f64> {
+        let tensor = self.expected.get(name).unwrap_or_else(|| panic!("`{name}` is not in the fixture"));
+        wide(tensor)
+    }
+
+    fn number(&self, name: &str) -> f64 {
+        self.values(name)[0]
+    }
+
+    /// Norm of the whole gradient.
+    fn whole(&self) -> f64 {
+        self.weights.keys().map(|path| norm(&self.values(&format!("gradient.{path}"))).powi(2)).sum::<f64>().sqrt()
+    }
+
+    /// One pass forward and back.
+    fn once(&self, forward_backward: ForwardBackward, table: &mut Table) {
+        let model = &self.settings.model;
+        let passed = forward_backward(model, &self.weights, &self.batch, &self.at(0));
+        assert_eq!(passed.logits.len(), model.supervision_steps as usize);
+        for (pass, logits) in passed.logits.iter().enumerate() {
+            let expected = self.values(&format!("logits.{pass}"));
+            assert_eq!(logits.len(), expected.len());
+            let furthest = logits.iter().zip(&expected).map(|(&a, b)| (f64::from(a) - b).abs()).fold(0.0, largest);
+            table.row(&format!("logits after pass {pass}, largest difference"), furthest, LOGIT);
+        }
+        assert!(passed.terms.keys().eq(&Loss::ALL), "all losses are computed");
+        for (loss, term) in passed.terms {
+            let expected = self.number(&format!("term.{loss}"));
+            table.row(&format!("{loss}, relative"), (term - expected).abs() / expected.abs().max(SMALL_TERM), TERM);
+        }
+        assert!(passed.gradient.keys().eq(self.weights.keys()), "every parameter has a gradient");
+        let small = SMALL_GRADIENT * self.whole();
+        let distances = passed.gradient.iter().map(|(path, gradient)| {
+            let expected = self.values(&format!("gradient.{path}"));
+            (path.clone(), norm(&less(&wide(gradient), &expected)) / norm(&expected).max(small))
+        });
+        table.worst("gradient", distances, GRADIENT);
+    }
+
+    /// Updates with AdamW, clipping and averaging under a rate that changes, on the same batch.
+    fn course(&self, forward_backward: ForwardBackward, table: &mut Table) {
+        let place = Choice::Cpu.open().unwrap();
+        let layout = Layout::new(&self.settings.model);
+        let state = State { model: self.weights.clone(), ..State::default() };
+        let mut weights = Weights::new(layout.clone(), &state, place.clone()).unwrap();
+        let mut parted: BTreeMap<String, f64> = BTreeMap::new();
+        let steps = self.settings.rate.len();
+        for step in 0..steps {
+            let at = self.at(step as u64);
+            let current = weights.state().unwrap().model;
+            let passed = forward_backward(&self.settings.model, &current, &self.batch, &at);
+            let (gradient, norm) = joined(&layout, &passed.gradient, &place);
+            let measured = passed.terms.iter().map(|(loss, &term)| (loss.name(), term));
+            let found = read_vector(norm.clone()).unwrap()[0];
+            for (name, value) in measured.chain([("gradient_norm", f64::from(found))]) {
+                let expected = self.values(&format!("step.{name}"))[step];
+                let furthest = parted.entry(name.to_owned()).or_default();
+                *furthest = largest(*furthest, (value / expected - 1.0).abs());
+            }
+            weights.update(&at, gradient, norm);
+        }
+        for (name, furthest) in parted {
+            table.row(&format!("{steps} updates: {name}, largest relative"), furthest, COURSE);
+        }
+        let mut state = weights.state().unwrap();
+        assert_eq!(state.ema.remove("updates").and_then(|updates| updates.as_counter()), Some(steps as u64));
+        let least = NO_GRADIENT * self.whole();
+        let moved = |path: &str| norm(&self.values(&format!("gradient.{path}"))) > least;
+        for (kind, found) in [("after", &state.model), ("average", &state.ema)] {
+            let distances = found.iter().filter(|(path, _)| moved(path)).map(|(path, values)| {
+                let expected = self.values(&format!("{kind}.{path}"));
+                let went = norm(&less(&expected, &wide(&self.weights[path])));
+                (path.clone(), norm(&less(&wide(values), &expected)) / went)
+            });
+            table.worst(&format!("{steps} updates: way of {kind}"), distances, WAY);
+        }
+    }
+}
+
+/// A gradient as one vector, and its norm.
+fn joined(layout: &Layout, gradient: &Tensors, place: &Place) -> (Tensor<1>, Tensor<1>) {
+    let vector = layout.place(gradient, "", "gradient", &place.device).unwrap();
+    let norm = gradient_norm(&vector);
+    (vector, norm)
+}
+
+fn wide(tensor: &record::Tensor) -> Vec<f64> {
+    tensor.as_f32().expect("f32").iter().copied().map(f64::from).collect()
+}
+
+fn less(a: &[f64], b: &[f64]) -> Vec<f64> {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| a - b).collect()
+}
+
+fn norm(values: &[f64]) -> f64 {
+    values.iter().map(|value| value * value).sum::<f64>().sqrt()
+}
+
+/// The larger of two, where what is not a number is the largest.
+fn largest(a: f64, b: f64) -> f64 {
+    if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) }
+}
+
+fn read(path: &Path) -> Vec<u8> {
+    std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The tensors of a file, all f32.
+fn tensors(path: PathBuf) -> Tensors {
+    let bytes = read(&path);
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let floats = |name: &str| record::Tensor::f32(file.tensor(name).unwrap().shape().to_vec(), f32s(&file, name));
+    file.names().into_iter().map(|name| (name.to_owned(), floats(name))).collect()
+}
+
+fn batch(model: &Recursive, path: PathBuf) -> Batch {
+    let bytes = read(&path);
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let whole = |name: &str| -> Vec<i32> {
+        assert_eq!(file.tensor(name).unwrap().dtype(), Dtype::I32, "{name}");
+        file.tensor(name).unwrap().data().chunks_exact(4).map(|b| i32::from_le_bytes(b.try_into().unwrap())).collect()
+    };
+    let lengths = file.tensor("lengths").unwrap();
+    assert_eq!(lengths.dtype(), Dtype::I64);
+    let lengths = lengths.data().chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap()) as usize);
+    let batch = Batch {
+        size: file.tensor("charge").unwrap().shape()[0],
+        peaks: model.peaks as usize,
+        length: model.length as usize,
+        mz: f32s(&file, "mz"),
+        intensity: f32s(&file, "intensity"),
+        is_peak: f32s(&file, "is_peak"),
+        neutral_mass: f32s(&file, "neutral_mass"),
+        charge: whole("charge"),
+        tokens: whole("tokens"),
+        lengths: lengths.collect(),
+        cleavable: f32s(&file, "cleavable"),
+    };
+    assert_eq!(batch.mz.len(), batch.size * batch.peaks);
+    assert_eq!(batch.tokens.len(), batch.size * batch.length);
+    batch
+}
+
+fn f32s(file: &SafeTensors<'_>, name: &str) -> Vec<f32> {
+    let view = file.tensor(name).unwrap();
+    assert_eq!(view.dtype(), Dtype::F32, "{name}");
+    view.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
+}
