@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::leaves::{LeafRecords, SetFacts};
+use super::robust::median;
 use crate::record::{Probe, Probed};
 use crate::task::loss::Loss;
 
@@ -139,6 +140,30 @@ impl Edge<'_> {
         let highest = self.looks.iter().map(|look| sum(&look.weights, look.probed)).fold(f64::NEG_INFINITY, f64::max);
         highest - sum(&self.before, self.probed)
     }
+}
+
+/// Jumps of one branch at one edge on one set, over its seeds: in the order in which they come.
+pub fn by_edge(jumps: &[Jump]) -> Vec<Vec<&Jump>> {
+    let mut groups: Vec<Vec<&Jump>> = Vec::new();
+    let key = |jump: &Jump| (jump.branch.clone(), jump.step, jump.set.clone());
+    for jump in jumps {
+        match groups.iter_mut().find(|group| key(group[0]) == key(jump)) {
+            Some(group) => group.push(jump),
+            None => groups.push(vec![jump]),
+        }
+    }
+    groups
+}
+
+/// How long a term's jump lasts: the median over seeds, where those that do not come back within the stage count as longer
+/// than any.
+pub fn typical(terms: &[&TermJump]) -> Option<Lasting> {
+    let steps = |lasts: Lasting| match lasts {
+        Lasting::Steps(steps) => steps as f64,
+        Lasting::NotWithinTheStage => f64::INFINITY,
+    };
+    let middle = median(&mut terms.iter().map(|term| steps(term.lasts)).collect::<Vec<_>>())?;
+    Some(if middle.is_finite() { Lasting::Steps(middle.round() as u64) } else { Lasting::NotWithinTheStage })
 }
 
 /// From looks in the order of their steps after the edge.

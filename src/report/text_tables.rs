@@ -2,7 +2,7 @@
 
 use super::compare::Comparison;
 use super::conclusion::verdict;
-use super::jumps::{Jump, Lasting, TermJump};
+use super::jumps::{Jump, TermJump, by_edge, typical};
 use super::measure::{self, CROSS_ENTROPY, MASS_ERROR};
 use super::numbers::grouped;
 use super::progress::{BranchProgress, SetProgress};
@@ -190,15 +190,8 @@ pub fn jumps_title(jump: &Jump) -> String {
 
 /// One row for each branch, edge and term on a set, over its seeds.
 pub fn jumps(comparison: &Comparison, set: &str, style: Style) -> String {
-    let mut groups: Vec<Vec<&Jump>> = Vec::new();
-    for jump in comparison.jumps.iter().filter(|jump| jump.set == set) {
-        let same = |group: &&mut Vec<&Jump>| (&group[0].branch, group[0].step) == (&jump.branch, jump.step);
-        match groups.iter_mut().find(same) {
-            Some(group) => group.push(jump),
-            None => groups.push(vec![jump]),
-        }
-    }
-    let rows: Vec<Vec<String>> = groups.iter().flat_map(|group| jump_rows(group)).collect();
+    let groups = by_edge(&comparison.jumps).into_iter().filter(|group| group[0].set == set);
+    let rows: Vec<Vec<String>> = groups.flat_map(|group| jump_rows(&group)).collect();
     let mut table = Table::new(["branch", "step", "term", "weighted", "by weight", "raw", "lasts"]);
     rows.iter().take(MOST_ROWS).for_each(|row| table.row(row.iter()));
     let more = rows.len().saturating_sub(MOST_ROWS);
@@ -222,25 +215,11 @@ fn jump_rows(group: &[&Jump]) -> Vec<Vec<String>> {
             shown(terms.iter().map(|term| term.weighted).collect()),
             shown(terms.iter().map(|term| term.by_weight).collect()),
             shown(terms.iter().map(|term| term.raw).collect()),
-            lasting(&terms),
+            typical(&terms).map_or("-".into(), |lasts| lasts.to_string()),
         ];
         rows.push(row(loss.to_string(), cells));
     }
     rows
-}
-
-/// The median over seeds; those that do not come back within the stage count as longer than any.
-fn lasting(terms: &[&TermJump]) -> String {
-    let steps = |lasts: Lasting| match lasts {
-        Lasting::Steps(steps) => steps as f64,
-        Lasting::NotWithinTheStage => f64::INFINITY,
-    };
-    let mut all: Vec<f64> = terms.iter().map(|term| steps(term.lasts)).collect();
-    match median(&mut all) {
-        None => "-".into(),
-        Some(middle) if middle.is_finite() => format!("{} steps", grouped(middle.round() as u64)),
-        Some(_) => Lasting::NotWithinTheStage.to_string(),
-    }
 }
 
 /// One row for each branch, over its seeds.

@@ -11,6 +11,9 @@ use serde::Deserialize;
 
 use super::device::{Choice, Place};
 use super::dropout::Dropout;
+use super::feed::Micro;
+use super::forward::Forward;
+use super::gradient::{Gradient, both_ways};
 use super::layout::{Layout, read_vector};
 use super::losses::{Targets, Truth, Whole};
 use super::network::{Input, Network};
@@ -78,13 +81,13 @@ struct Fixture {
 }
 
 #[test]
-fn burn_computes_what_pytorch_does_with_a_micro_model() {
-    agrees("micro", "burn", through_burn);
+fn the_graph_computes_what_pytorch_does() {
+    ["micro", "deep"].into_iter().for_each(|name| agrees(name, "burn's graph", by_graph));
 }
 
 #[test]
-fn burn_computes_what_pytorch_does_with_a_deep_model() {
-    agrees("deep", "burn", through_burn);
+fn the_network_by_hand_computes_what_pytorch_does() {
+    ["micro", "deep"].into_iter().for_each(|name| agrees(name, "by hand", by_hand));
 }
 
 /// A fixture in which a loss has no slope would compare nothing.
@@ -115,34 +118,43 @@ fn agrees(name: &str, way: &str, forward_backward: ForwardBackward) {
     assert!(table.too_far.is_empty(), "{name}, {way}: {}", table.too_far.join("; "));
 }
 
-/// Burn's autodiff, as [`Training`](super::trainee::Training) uses it.
-fn through_burn(model: &Recursive, weights: &Tensors, batch: &Batch, at: &At) -> Passed {
+/// Burn's graph, as training on a GPU uses it.
+fn by_graph(model: &Recursive, weights: &Tensors, batch: &Batch, at: &At) -> Passed {
     let place = Choice::Cpu.open().unwrap();
-    let device = &place.device;
     let layout = Layout::new(model);
-    let vector = layout.place(weights, "", "weights", device).unwrap();
-    let leaves: Vec<Tensor<1>> = layout.split(&vector).into_iter().map(|part| part.autodiff().require_grad()).collect();
+    let vector = layout.place(weights, "", "weights", &place.device).unwrap();
+    let network = Network::new(model, &layout, &layout.split(&vector));
+    let logits = network.forward(&Input::new(model, batch).place(&place.device), &Dropout::none(&place));
+    let [graph, _] = ways(model, weights, batch, at);
+    passed(model, logits, graph)
+}
+
+/// The network by hand, as training on the CPU uses it.
+fn by_hand(model: &Recursive, weights: &Tensors, batch: &Batch, at: &At) -> Passed {
+    let place = Choice::Cpu.open().unwrap();
+    let logits = Forward::new(model, weights, &place).unwrap().logits(Input::new(model, batch));
+    let [_, hand] = ways(model, weights, batch, at);
+    passed(model, logits, hand)
+}
+
+fn ways(model: &Recursive, weights: &Tensors, batch: &Batch, at: &At) -> [Gradient; 2] {
+    let place = Choice::Cpu.open().unwrap();
+    let state = State { model: weights.clone(), ..State::default() };
+    let mut weights = Weights::new(Layout::new(model), &state, place.clone()).unwrap();
     let input = Input::new(model, batch);
     let targets = Targets::of(at, model.supervision_steps as usize);
     let truth = Truth::new(batch, &model.vocabulary(), &at.weights, targets, input.peaks, Whole::of(batch));
-    let network = Network::new(model, &layout, &leaves);
-    let logits = network.forward(&input.place(device), &Dropout::none(&place));
-    let terms = truth.place(device).terms(logits.clone(), &at.weights);
-    let total = terms.iter().map(|(loss, term)| term.clone().mul_scalar(at.weights[loss])).reduce(Tensor::add).unwrap();
-    let mut gradients = total.backward();
-    let parts = leaves.iter().map(|leaf| match leaf.grad_remove(&mut gradients) {
-        Some(gradient) => gradient,
-        None => Tensor::zeros(leaf.dims(), device),
-    });
-    let gradient = layout.join(parts.collect(), device);
-    let flat = |answer: Tensor<3>| {
-        let count = answer.dims().iter().product::<usize>();
-        read_vector(answer.inner().reshape([count])).unwrap()
-    };
+    both_ways(model, &mut weights, at, &Micro { slots: 0..batch.size, input, truth }, &place)
+}
+
+fn passed(model: &Recursive, logits: Tensor<4>, gradient: Gradient) -> Passed {
+    let [passes, rows, length, vocabulary] = logits.dims();
+    let values = read_vector(logits.reshape([passes * rows * length * vocabulary])).unwrap();
+    let term = |(loss, term): (Loss, Tensor<1>)| (loss, f64::from(read_vector(term).unwrap()[0]));
     Passed {
-        logits: logits.into_iter().map(flat).collect(),
-        terms: terms.into_iter().map(|(loss, term)| (loss, f64::from(read_vector(term.inner()).unwrap()[0]))).collect(),
-        gradient: layout.read(&gradient, "").unwrap(),
+        logits: values.chunks(rows * length * vocabulary).map(<[f32]>::to_vec).collect(),
+        terms: gradient.terms.into_iter().map(term).collect(),
+        gradient: Layout::new(model).read(&gradient.vector, "").unwrap(),
     }
 }
 
@@ -258,7 +270,7 @@ impl Fixture {
                 let furthest = parted.entry(name.to_owned()).or_default();
                 *furthest = largest(*furthest, (value / expected - 1.0).abs());
             }
-            weights.update(&at, gradient, norm);
+            weights.update(&at, gradient, norm).unwrap();
         }
         for (name, furthest) in parted {
             table.row(&format!("{steps} updates: {name}, largest relative"), furthest, COURSE);
@@ -280,8 +292,8 @@ impl Fixture {
 
 /// A gradient as one vector, and its norm.
 fn joined(layout: &Layout, gradient: &Tensors, place: &Place) -> (Tensor<1>, Tensor<1>) {
-    let vector = layout.place(gradient, "", "gradient", &place.device).unwrap();
-    let norm = gradient_norm(&vector);
+    let mut vector = layout.place(gradient, "", "gradient", &place.device).unwrap();
+    let norm = gradient_norm(&mut vector, place).unwrap();
     (vector, norm)
 }
 

@@ -1,7 +1,10 @@
 //! The further tables of a page: jumps, instability, milestones.
 
 use super::{Column, Field, Grid};
-use crate::report::{Comparison, Lasting, Stability};
+use crate::report::jumps::{by_edge, typical};
+use crate::report::statistics::mean;
+use crate::report::{Comparison, Lasting, Stability, TermJump};
+use crate::task::loss::Loss;
 
 fn columns(names: &[(&str, bool)]) -> Vec<Column> {
     names.iter().map(|(name, is_text)| Column { name: (*name).into(), is_text: *is_text }).collect()
@@ -13,42 +16,41 @@ fn number(value: f64) -> Field {
 
 pub(super) fn jumps(comparison: &Comparison, branch: &dyn Fn(&str) -> usize) -> Grid {
     let mut rows = Vec::new();
-    for jump in &comparison.jumps {
-        for (loss, term) in &jump.terms {
-            let lasts = match term.lasts {
-                Lasting::Steps(steps) => Field::Step(steps),
-                Lasting::NotWithinTheStage => Field::Text(term.lasts.to_string()),
-            };
+    for group in by_edge(&comparison.jumps) {
+        let first = group[0];
+        for loss in Loss::ALL {
+            let terms: Vec<&TermJump> = group.iter().filter_map(|jump| jump.terms.get(&loss)).collect();
+            let Some(lasts) = typical(&terms) else { continue };
+            let over_seeds = |value: fn(&TermJump) -> f64| number(mean(&terms.iter().map(|term| value(term)).collect::<Vec<_>>()));
             rows.push(vec![
-                Field::Branch(branch(&jump.branch)),
-                jump.seed.map_or(Field::Empty, Field::Step),
-                Field::Text(jump.set.clone()),
-                Field::Step(jump.step),
+                Field::Branch(branch(&first.branch)),
+                Field::Text(first.set.clone()),
+                Field::Step(first.step),
                 Field::Text(loss.to_string()),
-                number(term.weighted),
-                number(term.by_weight),
-                number(term.raw),
-                Field::Step(term.highest_after),
-                lasts,
+                over_seeds(|term| term.weighted),
+                over_seeds(|term| term.by_weight),
+                over_seeds(|term| term.raw),
+                match lasts {
+                    Lasting::Steps(steps) => Field::Step(steps),
+                    Lasting::NotWithinTheStage => Field::Text(lasts.to_string()),
+                },
             ]);
         }
     }
     Grid {
         title: "Jumps at stage edges".into(),
         short: "Jumps".into(),
-        note: "the highest value until the next edge minus the one at the edge, on the same spectra with the same raw weights but for \
-               their training; back is within 1 % of the level at the edge"
+        note: "mean over the seeds: the highest value until the next edge minus the one at the edge, on the same spectra, with \
+               the weights as the optimizer left them; it lasts until it is back within 1 % of its level at the edge"
             .into(),
         columns: columns(&[
             ("branch", true),
-            ("seed", false),
             ("set", true),
             ("step", false),
             ("term", true),
             ("weight × value", false),
             ("by the weight alone", false),
             ("raw value", false),
-            ("highest after, steps", false),
             ("lasts, steps", false),
         ]),
         rows,
