@@ -15,6 +15,7 @@ Exit codes: 0 measured, or skipped because PyTorch is not installed, which is sa
 import argparse
 import itertools
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -180,6 +181,7 @@ def arguments():
 def main():
     chosen = arguments()
     ours = Ours(chosen.ours) if chosen.ours else None
+    print(f"OMP_WAIT_POLICY is {os.environ.get('OMP_WAIT_POLICY', 'not set')}; {os.cpu_count()} cores; load {os.getloadavg()[0]:.1f}")
     print(f"PyTorch {torch.__version__}; milliseconds a step, medians; ratio: ours / PyTorch, with its range")
     print(f"{'size':<8} {'batch':>5} {'mode':<8} {'threads':>7} {'ours':>10} {'PyTorch':>10} {'ratio':>7} {'range':>13} {'turns':>5}")
     rows = []
