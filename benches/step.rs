@@ -42,14 +42,17 @@ struct Side {
 
 fn main() {
     // Cargo passes flags of its own.
-    if std::env::args().any(|argument| argument == "--serve") { serve() } else { table() }
+    match std::env::args().any(|argument| argument == "--serve") {
+        true => serve(),
+        false => table(),
+    }
 }
 
 fn serve() {
     let mut side = None;
     for line in std::io::stdin().lock().lines() {
         let line = line.expect("a line of the standard input");
-        let ask = serde_json::from_str(&line).unwrap_or_else(|error| panic!("`{line}`: {error}"));
+        let ask: Ask = serde_json::from_str(&line).unwrap_or_else(|error| panic!("`{line}`: {error}"));
         let answer = match ask {
             Ask::Begin { model, batch } => {
                 // The last one's thread of batches ends before the next begins.

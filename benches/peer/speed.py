@@ -3,7 +3,7 @@
 
     cargo bench --bench step --no-run           # prints the path of the executable
     python benches/peer/speed.py --ours target/release/deps/step-<hash> [--sizes laptop,small] [--batches 8,16]
-                                 [--modes eager,compile] [--rounds 9] [--seconds 60] [--threads 2] [--json FILE]
+                                 [--modes eager,compile] [--rounds 9] [--seconds 60] [--threads 2,1] [--json FILE]
 
 The median of the turns' ratios is what counts: a machine that slows down slows both. Without --ours PyTorch is timed alone.
 Modes: `eager`; `compile`, torch.compile over the whole forward pass with its losses; `blocks`, torch.compile of each layer.
@@ -13,7 +13,9 @@ Exit codes: 0 measured, or skipped because PyTorch is not installed, which is sa
 """
 
 import argparse
+import itertools
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -119,13 +121,17 @@ class Ours:
 
 
 def steps_of(side):
-    """How many steps make a turn: the first ones warm up."""
-    side.train(2)
-    return max(1, min(50, round(TURN / side.train(1))))
+    """How many steps make a turn. The first warms up; where one takes longer than a turn there is no need to ask again."""
+    took = side.train(1)
+    if took < 2 * TURN:
+        side.train(1)
+        took = side.train(1)
+    return max(1, min(50, round(TURN / took)))
 
 
-def compare(ours, size, batch, mode, rounds, seconds):
+def compare(ours, size, batch, mode, threads, rounds, seconds):
     model = SIZES[size]
+    torch.set_num_threads(threads)
     begun = time.perf_counter()
     torch._dynamo.reset()
     peer = Peer(model, batch, mode)
@@ -144,7 +150,7 @@ def compare(ours, size, batch, mode, rounds, seconds):
             turns[name].append(sides[name].train(steps[name]) / steps[name])
         if turn >= 2 and time.perf_counter() - begun > seconds:
             break
-    row = {"size": size, "batch": batch, "mode": mode, "rounds": len(turns["torch"]), "first": compiled}
+    row = {"size": size, "batch": batch, "mode": mode, "threads": threads, "rounds": len(turns["torch"]), "first": compiled}
     row |= {name: statistics.median(times) for name, times in turns.items()}
     if ours:
         ratios = sorted(mine / theirs for mine, theirs in zip(turns["ours"], turns["torch"]))
@@ -155,13 +161,14 @@ def compare(ours, size, batch, mode, rounds, seconds):
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     listed = lambda text: text.split(",")
+    whole = lambda text: [int(part) for part in listed(text)]
     parser.add_argument("--ours", metavar="PATH", help="executable of `cargo bench --bench step`")
     parser.add_argument("--sizes", type=listed, default=list(SIZES))
-    parser.add_argument("--batches", type=lambda text: [int(part) for part in listed(text)], default=[8, 16, 32, 96, 192])
+    parser.add_argument("--batches", type=whole, default=[8, 16, 32, 96, 192])
     parser.add_argument("--modes", type=listed, default=["eager"], help="eager, compile, blocks")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--seconds", type=float, default=60.0, help="of turns for one row, at most; three turns are always made")
-    parser.add_argument("--threads", type=int, default=2, help="of PyTorch")
+    parser.add_argument("--threads", type=whole, default=[2], help="of PyTorch; each number is a row of its own")
     parser.add_argument("--json", metavar="FILE", help="the rows, as a list of objects")
     chosen = parser.parse_args()
     for kind, known in [("sizes", list(SIZES)), ("modes", ["eager", "compile", "blocks"])]:
@@ -173,28 +180,27 @@ def arguments():
 
 def main():
     chosen = arguments()
-    torch.set_num_threads(chosen.threads)
     ours = Ours(chosen.ours) if chosen.ours else None
-    print(f"PyTorch {torch.__version__}, {chosen.threads} threads; milliseconds a step, medians; ratio: ours / PyTorch, with its range")
-    print(f"{'size':<8} {'batch':>5} {'mode':<8} {'ours':>10} {'PyTorch':>10} {'ratio':>7} {'range':>13} {'turns':>5}")
+    print(f"OMP_WAIT_POLICY is {os.environ.get('OMP_WAIT_POLICY', 'not set')}; {os.cpu_count()} cores; load {os.getloadavg()[0]:.1f}")
+    print(f"PyTorch {torch.__version__}; milliseconds a step, medians; ratio: ours / PyTorch, with its range")
+    print(f"{'size':<8} {'batch':>5} {'mode':<8} {'threads':>7} {'ours':>10} {'PyTorch':>10} {'ratio':>7} {'range':>13} {'turns':>5}")
     rows = []
-    for size in chosen.sizes:
-        for batch in chosen.batches:
-            for mode in chosen.modes:
-                if batch > MOST[size]:
-                    print(f"{size:<8} {batch:>5} {mode:<8} left out: more than {MOST[size]} take too long", flush=True)
-                    continue
-                used = "blocks" if mode == "compile" and size not in WHOLE else mode
-                row = compare(ours, size, batch, used, chosen.rounds, chosen.seconds)
-                rows.append(row)
-                mine = f"{row['ours'] * 1e3:>10.2f}" if ours else f"{'-':>10}"
-                ratio = f"{row['ratio']:>7.2f} {row['least']:>6.2f}-{row['most']:<6.2f}" if ours else f"{'-':>7} {'-':>13}"
-                print(f"{size:<8} {batch:>5} {used:<8} {mine} {row['torch'] * 1e3:>10.2f} {ratio} {row['rounds']:>5}", flush=True)
+    for size, batch, mode, threads in itertools.product(chosen.sizes, chosen.batches, chosen.modes, chosen.threads):
+        mode = "blocks" if mode == "compile" and size not in WHOLE else mode
+        at = f"{size:<8} {batch:>5} {mode:<8} {threads:>7}"
+        if batch > MOST[size]:
+            print(f"{at} left out: more than {MOST[size]} take too long", flush=True)
+            continue
+        row = compare(ours, size, batch, mode, threads, chosen.rounds, chosen.seconds)
+        rows.append(row)
+        mine = f"{row['ours'] * 1e3:>10.2f}" if ours else f"{'-':>10}"
+        ratio = f"{row['ratio']:>7.2f} {row['least']:>6.2f}-{row['most']:<6.2f}" if ours else f"{'-':>7} {'-':>13}"
+        print(f"{at} {mine} {row['torch'] * 1e3:>10.2f} {ratio} {row['rounds']:>5}", flush=True)
+        if chosen.json:
+            with open(chosen.json, "w") as file:
+                json.dump({"torch": torch.__version__, "rows": rows}, file, indent=1)
     if ours:
         ours.end()
-    if chosen.json:
-        with open(chosen.json, "w") as file:
-            json.dump({"torch": torch.__version__, "threads": chosen.threads, "rows": rows}, file, indent=1)
 
 
 if __name__ == "__main__":
