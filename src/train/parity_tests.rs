@@ -34,7 +34,7 @@ const SMALL_TERM: f64 = 0.1;
 /// Norm of the difference over the norm of a tensor's gradient. Of a tensor with less than [`SMALL_GRADIENT`] of the whole
 /// norm next to nothing but rounding is left, so it is measured against that share.
 const GRADIENT: f64 = 1e-3;
-const SMALL_GRADIENT: f64 = 5e-3;
+const SMALL_GRADIENT: f64 = 1e-2;
 /// Relative difference of a term, and of the gradient's norm, at any of the updates.
 const COURSE: f64 = 1e-3;
 /// Norm of the difference over the length of the way that a tensor went in all updates.
