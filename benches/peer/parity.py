@@ -182,7 +182,7 @@ def check(name):
     for key in of("term"):
         rows.append((f"{key[5:]}, relative", distance(found[key], expected[key], 0.1), 1e-5))
     # Of a tensor that has next to no gradient only rounding is left.
-    floor = 1e-2 * whole
+    floor = 5e-3 * whole
     worst = max(of("gradient"), key=lambda key: distance(found[key], expected[key], floor))
     rows.append((f"gradient, worst tensor ({worst[9:]})", distance(found[worst], expected[worst], floor), 1e-3))
     for key in of("step"):

@@ -6,6 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use terminal_size::{Width, terminal_size_of};
+use unicode_width::UnicodeWidthStr;
 
 use super::context::{Ready, grouped};
 use super::note;
@@ -17,6 +19,10 @@ use crate::report::size;
 
 /// Time between two plain lines of a segment.
 pub(crate) const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Columns of a segment's name, at least, and of its bar.
+const PREFIX: usize = 24;
+const BAR: usize = 12;
 
 /// What the stages of each leaf are called, to say where training is.
 #[derive(Debug, Default)]
@@ -31,14 +37,14 @@ impl Stages {
         Stages(shared.chain(own).collect())
     }
 
-    /// `spectrum, next precursor at 1,200`.
-    pub fn at(&self, owner: &str, step: u64) -> String {
+    /// `spectrum` and `next precursor at 1,200`; empty where there is none.
+    pub fn at(&self, owner: &str, step: u64) -> [String; 2] {
         let stages = self.0.get(owner).map_or(&[][..], Vec::as_slice);
         let name = |stage: &StageStart| stage.name.clone().unwrap_or_else(|| format!("stage from {}", grouped(stage.from)));
         let now = stages.iter().rfind(|stage| stage.from <= step).map(name);
         let next = stages.iter().find(|stage| stage.from > step);
         let next = next.map(|stage| format!("next {} at {}", name(stage), grouped(stage.from)));
-        [now, next].into_iter().flatten().collect::<Vec<_>>().join(", ")
+        [now, next].map(Option::unwrap_or_default)
     }
 }
 
@@ -54,24 +60,42 @@ pub(crate) struct Line<'a> {
 }
 
 impl Line<'_> {
-    /// What stands behind the bar.
+    /// What stands behind the bar, the most important first; what does not fit the terminal is left out.
     pub fn message(&self, stages: &Stages) -> String {
+        let columns = terminal_size_of(std::io::stderr()).map_or(usize::MAX, |(Width(columns), _)| columns.into());
+        let before = self.owner.width().max(PREFIX) + BAR + self.to.to_string().len() + 5 + "    /".len();
+        let mut message = String::new();
+        for part in self.parts(stages).into_iter().filter(|part| !part.is_empty()) {
+            let gap = if message.is_empty() { "" } else { "  " };
+            if before + message.width() + gap.len() + part.width() > columns {
+                break;
+            }
+            message.push_str(gap);
+            message.push_str(&part);
+        }
+        message
+    }
+
+    /// Speed, stage, what comes next, terms, memory.
+    fn parts(&self, stages: &Stages) -> [String; 5] {
         let left = (self.to.saturating_sub(self.step)) as f64 / self.steps_per_second.max(1e-9);
         let left = Duration::try_from_secs_f64(left).map_or_else(|_| "for ever".into(), brief);
-        let memory = if self.memory_bytes > 0 { format!("  {}", size(self.memory_bytes)) } else { String::new() };
-        let stage = stages.at(self.owner, self.step);
-        format!("{:.1}/s, {left} left  {stage}  {}{memory}", self.steps_per_second, self.terms)
+        let memory = if self.memory_bytes > 0 { size(self.memory_bytes) } else { String::new() };
+        let [now, next] = stages.at(self.owner, self.step);
+        [format!("{:.1}/s, {left} left", self.steps_per_second), now, next, self.terms.to_owned(), memory]
     }
 
     /// The whole line where there is no terminal.
     pub fn plain(&self, stages: &Stages) -> String {
-        format!("{}: step {} of {}  {}", self.owner, grouped(self.step), grouped(self.to), self.message(stages))
+        let parts = self.parts(stages).into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("  ");
+        format!("{}: step {} of {}  {parts}", self.owner, grouped(self.step), grouped(self.to))
     }
 }
 
 /// A bar of a segment, added below the others.
 pub(crate) fn bar(bars: &MultiProgress, owner: &str, from: u64, to: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{prefix:<24} {bar:12} {pos:>5}/{len} {wide_msg}").expect("a fixed template");
+    let template = format!("{{prefix:<{PREFIX}}} {{bar:{BAR}}} {{pos:>5}}/{{len}} {{wide_msg}}");
+    let style = ProgressStyle::with_template(&template).expect("a fixed template");
     let bar = bars.add(ProgressBar::new(to).with_style(style).with_position(from));
     bar.set_prefix(owner.to_owned());
     bar

@@ -21,7 +21,8 @@ pub(super) fn jumps(comparison: &Comparison, branch: &dyn Fn(&str) -> usize) -> 
         for loss in Loss::ALL {
             let terms: Vec<&TermJump> = group.iter().filter_map(|jump| jump.terms.get(&loss)).collect();
             let Some(lasts) = typical(&terms) else { continue };
-            let over_seeds = |value: fn(&TermJump) -> f64| number(mean(&terms.iter().map(|term| value(term)).collect::<Vec<_>>()));
+            let over_seeds =
+                |value: fn(&TermJump) -> f64| number(mean(&terms.iter().map(|term| value(term)).collect::<Vec<_>>()));
             rows.push(vec![
                 Field::Branch(branch(&first.branch)),
                 Field::Text(first.set.clone()),
@@ -40,9 +41,10 @@ pub(super) fn jumps(comparison: &Comparison, branch: &dyn Fn(&str) -> usize) -> 
     Grid {
         title: "Jumps at stage edges".into(),
         short: "Jumps".into(),
-        note: "mean over the seeds: the highest value until the next edge minus the one at the edge, on the same spectra, with \
+        note:
+            "mean over the seeds: the highest value until the next edge minus the one at the edge, on the same spectra, with \
                the weights as the optimizer left them; it lasts until it is back within 1 % of its level at the edge"
-            .into(),
+                .into(),
         columns: columns(&[
             ("branch", true),
             ("set", true),
