@@ -128,7 +128,7 @@ pub fn norm(threads: usize, vector: &[f32]) -> f32 {
     let mut sums = vec![0.0_f64; vector.len().div_ceil(CHUNK)];
     let items = sums.iter_mut().zip(vector.chunks(CHUNK)).collect();
     work::share(if vector.len() < ALONE { 1 } else { threads }, items, |(sum, chunk): (&mut f64, &[f32])| {
-        *sum = arch.dispatch(Squares(chunk))
+        *sum = arch.dispatch(Squares(chunk));
     });
     sums.into_iter().sum::<f64>().sqrt() as f32
 }
