@@ -32,7 +32,7 @@ pub(crate) struct Args {
     #[arg(long, default_value = "auto")]
     device: String,
     /// Segments trained at once [default: one for each core on a CPU, one on a GPU]
-    #[arg(long, value_name = "N")]
+    #[arg(short, long, value_name = "N")]
     jobs: Option<usize>,
     /// Put the experiment's old run into `runs/.trash` and train again
     #[arg(long)]
