@@ -23,6 +23,7 @@ impl Job<'_> {
         step: u64,
         state: &State,
         shared: &Shared,
+        stop: &dyn Fn() -> bool,
     ) -> Result<Option<Probe>, Option<Trouble>> {
         let id = segment.history.ids([step])[0];
         let sets = self.material.sets.get(segment.owner.experiment()).map_or(&[][..], Vec::as_slice);
@@ -39,7 +40,7 @@ impl Job<'_> {
         let mut probed = Vec::with_capacity(missing.len());
         for set in missing {
             let spectra = &set.spectra[..set.spectra.len().min(SPECTRA)];
-            let terms = self.executor.terms(root, supervision, &state.model, spectra, self.stop);
+            let terms = self.executor.terms(root, supervision, &state.model, spectra, stop);
             let mut terms = terms.map_err(|failure| Some(Trouble::Failed(failure)))?.ok_or(None)?;
             terms.retain(|_, value| value.is_finite());
             let (name, digest, spectra) = (set.name.to_string(), set.digest.clone(), spectra.len() as u64);

@@ -63,14 +63,15 @@ impl Job<'_> {
         {
             return Ok(End::Interrupted(from));
         }
-        let probe = match state.as_ref().filter(|_| segment.probe.contains(&from)) {
-            Some(state) => match self.probe(segment, from, state, shared) {
+        if let Some(state) = state.as_ref().filter(|_| segment.probe.contains(&from)) {
+            match self.probe(segment, from, state, shared, self.stop) {
                 Err(None) => return Ok(End::Interrupted(from)),
                 Err(Some(trouble)) => return Err(trouble),
-                Ok(probe) => probe,
-            },
-            None => None,
-        };
+                // At once: whoever else starts here counts on it.
+                Ok(Some(probe)) => self.keep_probes(segment, probe.id, vec![probe])?,
+                Ok(None) => {}
+            }
+        }
         let sampler = self.material.samplers.get(&Material::root_id(&segment.history)).cloned();
         let sampler = sampler.ok_or_else(|| Trouble::Failed(Failure::NoSpectrum("the root's source was not made".into())))?;
         for settings in segment.history.settings_from(from) {
@@ -99,7 +100,7 @@ impl Job<'_> {
             numerics,
             again,
             rolling: Rolling::default(),
-            piece: Piece { parent, probes: probe.into_iter().collect(), ..Piece::default() },
+            piece: Piece { parent, ..Piece::default() },
             ledger,
             unwritten: Unwritten::default(),
             began: Instant::now(),
@@ -316,7 +317,10 @@ impl Training<'_> {
 
     /// Probes the loss; false where it was stopped.
     fn probe(&mut self, state: &State) -> Result<bool, Trouble> {
-        match self.job.probe(self.segment, self.step, state, self.shared) {
+        // Nothing would take up again what is not probed at the end.
+        let never = || false;
+        let stop: &dyn Fn() -> bool = if self.step == self.segment.to() { &never } else { self.job.stop };
+        match self.job.probe(self.segment, self.step, state, self.shared, stop) {
             Ok(probe) => self.piece.probes.extend(probe),
             Err(None) => return Ok(false),
             Err(Some(trouble)) => return Err(trouble),
@@ -379,8 +383,12 @@ impl Training<'_> {
         let found = self.shared.found.lock().unwrap_or_else(PoisonError::into_inner);
         let here = found.values().filter(|found| found.has_tensors && found.path.parent() == Some(&self.folder));
         let edge = self.segment.begins + 1..=self.step;
-        let here: Vec<Found> = here.filter(|found| edge.contains(&found.manifest.step)).cloned().collect();
+        let mut here: Vec<Found> = here.filter(|found| edge.contains(&found.manifest.step)).cloned().collect();
         drop(found);
+        // What leaves share lies in one folder, also of other seeds.
+        let steps: BTreeSet<u64> = here.iter().map(|found| found.manifest.step).collect();
+        let own: BTreeSet<Id> = self.segment.history.ids(steps).into_iter().collect();
+        here.retain(|found| own.contains(&found.manifest.id));
         here.iter().for_each(|found| self.note_rolling(found));
         let saves: Vec<u64> = self.segment.saves.iter().map(|save| save.step).take_while(|step| *step <= self.step).collect();
         saves.into_iter().for_each(|step| self.note_score(step));

@@ -227,7 +227,7 @@ fn jump(lines: &mut Vec<Line>, jump: &Jump) {
         lines.push(line(format!("{loss} raw highest after, steps"), Some(term.highest_after as f64)));
         let steps = match term.lasts {
             Lasting::Steps(steps) => Some(steps as f64),
-            Lasting::NotWithinTheStage => None,
+            Lasting::NotWithinTheStage | Lasting::NotYet => None,
         };
         lines.push(Line { text: term.lasts.to_string(), ..line(format!("{loss} raw lasts, steps"), steps) });
     }

@@ -25,7 +25,7 @@ pub struct Jump {
     pub set: String,
     /// How many of the set's spectra were looked at.
     pub spectra: u64,
-    /// The highest weighted sum after the edge minus the one before it.
+    /// The highest weighted sum after the edge minus the one before it; not a number where a term was not finite.
     pub total: f64,
     pub terms: BTreeMap<Loss, TermJump>,
     /// Losses that came in or went out here.
@@ -55,6 +55,8 @@ pub enum Lasting {
     Steps(u64),
     /// Not before the next edge, or the leaf's end.
     NotWithinTheStage,
+    /// Not so far: the stage has not been trained to its end.
+    NotYet,
 }
 
 /// One look after an edge.
@@ -71,6 +73,8 @@ struct Edge<'a> {
     after: BTreeMap<Loss, f64>,
     probed: &'a Probed,
     looks: Vec<Look<'a>>,
+    /// Whether the last look is at the next edge, or at the leaf's end.
+    is_whole: bool,
 }
 
 /// The jumps of a leaf at the fork and at the starts of its own stages, on each set. Where nothing was probed, none.
@@ -108,7 +112,8 @@ fn edge<'a>(leaf: &'a LeafRecords<'a>, step: u64, end: u64, digest: &str) -> Opt
     });
     let looks: Vec<Look<'a>> = looks.collect();
     let (before, after) = (leaf.history.at(step - 1).weights, leaf.history.at(step.min(last)).weights);
-    (!looks.is_empty()).then_some(Edge { before, after, probed: probe(&step)?, looks })
+    let is_whole = looks.last()?.after == end - step;
+    Some(Edge { before, after, probed: probe(&step)?, looks, is_whole })
 }
 
 impl Edge<'_> {
@@ -129,7 +134,11 @@ impl Edge<'_> {
             by_weight: (new - old) * level,
             raw: value - level,
             highest_after: highest.after,
-            lasts: lasting(level, &seen.iter().map(|(look, value)| (look.after, *value)).collect::<Vec<_>>()),
+            lasts: match lasting(level, &seen.iter().map(|(look, value)| (look.after, *value)).collect::<Vec<_>>()) {
+                Some(steps) => Lasting::Steps(steps),
+                None if self.is_whole => Lasting::NotWithinTheStage,
+                None => Lasting::NotYet,
+            },
         })
     }
 
@@ -137,7 +146,8 @@ impl Edge<'_> {
         let sum = |weights: &BTreeMap<Loss, f64>, probed: &Probed| -> f64 {
             weights.iter().map(|(loss, weight)| weight * probed.terms.get(loss).copied().unwrap_or(f64::NAN)).sum()
         };
-        let highest = self.looks.iter().map(|look| sum(&look.weights, look.probed)).fold(f64::NEG_INFINITY, f64::max);
+        // What is not a number counts as highest, so that a sum that broke is not passed over.
+        let highest = self.looks.iter().map(|look| sum(&look.weights, look.probed)).max_by(f64::total_cmp).unwrap_or(f64::NAN);
         highest - sum(&self.before, self.probed)
     }
 }
@@ -160,22 +170,27 @@ pub fn by_edge(jumps: &[Jump]) -> Vec<Vec<&Jump>> {
 pub fn typical(terms: &[&TermJump]) -> Option<Lasting> {
     let steps = |lasts: Lasting| match lasts {
         Lasting::Steps(steps) => steps as f64,
-        Lasting::NotWithinTheStage => f64::INFINITY,
+        Lasting::NotWithinTheStage | Lasting::NotYet => f64::INFINITY,
     };
     let middle = median(&mut terms.iter().map(|term| steps(term.lasts)).collect::<Vec<_>>())?;
-    Some(if middle.is_finite() { Lasting::Steps(middle.round() as u64) } else { Lasting::NotWithinTheStage })
+    let is_open = terms.iter().any(|term| term.lasts == Lasting::NotYet);
+    Some(match middle.is_finite() {
+        true => Lasting::Steps(middle.round() as u64),
+        false if is_open => Lasting::NotYet,
+        false => Lasting::NotWithinTheStage,
+    })
 }
 
-/// From looks in the order of their steps after the edge.
-fn lasting(level: f64, looks: &[(u64, f64)]) -> Lasting {
+/// Steps until a term is back for good, from looks in the order of their steps after the edge.
+fn lasting(level: f64, looks: &[(u64, f64)]) -> Option<u64> {
     let is_back = |value: f64| value <= level + TOLERANCE * level.abs();
     if looks.iter().all(|(_, value)| is_back(*value)) {
-        return Lasting::Steps(0);
+        return Some(0);
     }
     // From the first look above the level on: what rises late has not come back before it rose.
     let risen = looks.iter().position(|(_, value)| !is_back(*value)).unwrap_or(0);
     let stays = |at: &usize| looks[*at..].iter().take(2).all(|(_, value)| is_back(*value));
-    (risen..looks.len()).find(stays).map_or(Lasting::NotWithinTheStage, |at| Lasting::Steps(looks[at].0))
+    (risen..looks.len()).find(stays).map(|at| looks[at].0)
 }
 
 impl std::fmt::Display for Lasting {
@@ -183,6 +198,7 @@ impl std::fmt::Display for Lasting {
         match self {
             Lasting::Steps(steps) => write!(f, "{steps} steps"),
             Lasting::NotWithinTheStage => f.write_str("to the stage's end"),
+            Lasting::NotYet => f.write_str("not back yet"),
         }
     }
 }

@@ -15,7 +15,7 @@ fn term(before: f64, seen: &[(u64, f64, f64)], loss: Loss) -> Option<TermJump> {
     let values: Vec<Probed> = seen.iter().map(|&(_, entropy, spectrum)| probed(entropy, spectrum)).collect();
     let looks = seen.iter().zip(&values).map(|(&(after, ..), probed)| Look { after, weights: weights(0.1), probed });
     let at_edge = probed(2.0, 0.8);
-    Edge { before: weights(before), after: weights(0.1), probed: &at_edge, looks: looks.collect() }.term(loss)
+    Edge { before: weights(before), after: weights(0.1), probed: &at_edge, looks: looks.collect(), is_whole: true }.term(loss)
 }
 
 fn near(a: f64, b: f64) -> bool {

@@ -203,7 +203,10 @@ fn jump_rows(group: &[&Jump]) -> Vec<Vec<String>> {
         let first = [group[0].branch.clone(), grouped(group[0].step), term];
         first.into_iter().chain(cells).collect()
     };
-    let shown = |values: Vec<f64>| if values.is_empty() { "-".to_owned() } else { format!("{:+.4}", mean(&values)) };
+    let shown = |values: Vec<f64>| match mean(&values) {
+        mean if mean.is_finite() => format!("{mean:+.4}"),
+        _ => "-".to_owned(),
+    };
     let total = shown(group.iter().map(|jump| jump.total).collect());
     let mut rows = vec![row("sum".into(), [total, "-".into(), "-".into(), "-".into()])];
     for loss in crate::task::loss::Loss::ALL {

@@ -274,8 +274,12 @@ impl Store {
     pub fn thin(&self, found: &Found) -> Result<(), StoreError> {
         let tensors = found.path.join(TENSORS);
         let away = found.path.join(format!(".thinned-{}", std::process::id()));
-        self.disk.rename(&tensors, &away).map_err(|error| self.io(&tensors, error))?;
-        self.remove(&away)
+        match self.disk.rename(&tensors, &away) {
+            Ok(()) => self.remove(&away),
+            // Another process was faster.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !tensors.exists() => Ok(()),
+            Err(error) => Err(self.io(&tensors, error)),
+        }
     }
 
     /// Puts a damaged checkpoint aside, so that it can be trained again; it is never read as data.

@@ -66,7 +66,8 @@ impl Survey<'_> {
     /// Looks at everything in a folder. Where `data` is false nothing in it is data, and only its size counts.
     fn folder(&self, folder: &Path, depth: usize, data: bool, part: &mut Part) {
         let is_named = |name: &str| folder.file_name().is_some_and(|own| own == name);
-        let (in_evaluations, in_probes) = (is_named("evaluations"), is_named("probes"));
+        // Of a run, and not the run of an experiment that is called so.
+        let (in_evaluations, in_probes) = (depth == 2 && is_named("evaluations"), depth == 2 && is_named("probes"));
         for entry in sorted(folder) {
             let Ok(kind) = entry.file_type() else { continue };
             let data = data && is_data(&entry) && depth <= DEEPEST;

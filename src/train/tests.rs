@@ -217,10 +217,10 @@ fn gradients_by_hand_are_those_of_the_graph() {
                 let (graph, hand) = (tensor.as_f32().unwrap(), hand[path].as_f32().unwrap());
                 let apart = norm(&mut graph.iter().zip(hand).map(|(a, b)| a - b));
                 let size = norm(&mut graph.iter().copied());
-                // Where much cancels, as in the gradients of the first answer and of the gate, neither is exact to more than
-                // this (`parity_tests` holds each against f64); that of the keys' bias is 0 but for rounding, as softmax does
-                // not see it.
-                assert!(apart <= (5e-3 * size + 1e-7 * whole).min(1e-4 * whole), "{path}: {apart:e} of {size:e} in {whole:e}");
+                // The losses of masses are steep: rounding of a sum of a thousand daltons shows in all gradients, and most where
+                // much cancels (`parity_tests` holds each way against f64). That of the keys' bias is nothing but rounding, as
+                // softmax does not see it.
+                assert!(apart <= 5e-3 * size + 1e-5 * whole, "{path}: {apart:e} of {size:e} in {whole:e}");
             }
         }
     }

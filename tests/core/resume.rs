@@ -1,5 +1,6 @@
 //! Whatever cuts a run had, its result is the same bytes.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -182,4 +183,48 @@ fn thinned_tensors_come_back_when_a_leaf_needs_them() {
     assert!(after.checkpoints[&thinned.manifest.id].has_tensors);
     assert_eq!(after.checkpoints[&thinned.manifest.id].manifest, thinned.manifest);
     assert!(outcome.failures.is_empty() && outcome.steps_trained >= 2 + 5, "{outcome:?}");
+}
+
+/// Which states were probed on which sets, with how many records of each.
+fn probed(world: &World) -> BTreeMap<(u64, String), usize> {
+    let mut all = BTreeMap::new();
+    for probe in world.store().inventory().probes {
+        let key = (probe.step, format!("{} {:?}", probe.id, probe.sets));
+        *all.entry(key).or_default() += 1;
+    }
+    all
+}
+
+#[test]
+fn the_loss_is_probed_around_every_edge_wherever_training_was_stopped() {
+    let whole = World::new();
+    whole.run("leaves", &Fake::default()).unwrap();
+    let expected: Vec<(u64, String)> = probed(&whole).into_keys().collect();
+    let steps: BTreeSet<u64> = expected.iter().map(|(step, _)| *step).collect();
+    // The fork at 10, the moved loss at 12, the stage at 15, some updates after each, and the end.
+    assert!([10, 11, 13, 15, 16, 18, 25, 30].iter().all(|step| steps.contains(step)), "{steps:?}");
+    for questions in (1..400).step_by(17) {
+        let world = World::new();
+        world.run_interrupted("leaves", questions);
+        world.run("leaves", &Fake::default()).unwrap();
+        let found: Vec<(u64, String)> = probed(&world).into_keys().collect();
+        assert_eq!(found, expected, "stopped at question {questions}");
+    }
+}
+
+/// What the seeds share lies in one folder: going on with one of them takes nothing of the other's.
+#[test]
+fn shared_stretches_of_several_seeds_do_not_take_each_others_tensors() {
+    for questions in (60..400).step_by(23) {
+        for jobs in [1, 2] {
+            let world = World::new();
+            let stopped = std::sync::atomic::AtomicU64::new(0);
+            let stop = || stopped.fetch_add(1, Ordering::Relaxed) > questions;
+            world.run_on("leaves", &Fake::default(), Arc::new(RealDisk), 2, &stop).unwrap();
+            let outcome = world.run_on("leaves", &Fake::default(), Arc::new(RealDisk), jobs, &|| false).unwrap();
+            assert!(outcome.failures.is_empty(), "{questions}, {jobs}: {:?}", outcome.failures);
+            assert!(world.named("damaged-").is_empty(), "{questions}, {jobs}");
+            assert_eq!(world.result(), undisturbed(), "{questions}, {jobs}");
+        }
+    }
 }

@@ -33,7 +33,7 @@ pub(super) fn jumps(comparison: &Comparison, branch: &dyn Fn(&str) -> usize) -> 
                 over_seeds(|term| term.raw),
                 match lasts {
                     Lasting::Steps(steps) => Field::Step(steps),
-                    Lasting::NotWithinTheStage => Field::Text(lasts.to_string()),
+                    Lasting::NotWithinTheStage | Lasting::NotYet => Field::Text(lasts.to_string()),
                 },
             ]);
         }

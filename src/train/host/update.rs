@@ -218,9 +218,9 @@ mod tests {
 
     #[test]
     fn threads_change_no_bit() {
-        let first = run(1, 3 * CHUNK + 77);
+        let first = run(1, ALONE + 77);
         for threads in [2, 3, 5] {
-            assert_eq!(run(threads, 3 * CHUNK + 77), first);
+            assert_eq!(run(threads, ALONE + 77), first);
         }
     }
 
@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn norms_are_exact_to_a_bit_or_two_and_show_what_is_not_finite() {
-        let vector = wave(2 * CHUNK + 5, 3);
+        let vector = wave(ALONE + 5, 3);
         let exact = vector.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();
         assert!((f64::from(norm(3, &vector)) / exact - 1.0).abs() < 1e-6);
         assert!(norm(1, &[1.0, f32::NAN]).is_nan() && norm(1, &[f32::INFINITY]).is_infinite());
