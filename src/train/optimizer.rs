@@ -274,6 +274,20 @@ mod tests {
         assert!(furthest < 1e-5, "{furthest}");
     }
 
+    /// What a GPU does with burn's operations, against the one pass over memory.
+    #[test]
+    fn both_ways_make_the_same_update() {
+        let place = Choice::Cpu.open().unwrap();
+        let (mut in_place, mut on_device) = (fresh(&place), fresh(&place));
+        for step in 0..20 {
+            let at = At { ema: Some(0.999), clip: Some(5.0), ..history(plain(), 20).at(step) };
+            let norm = gradient_norm(&mut gradient(&in_place.layout, step, &place), &place).unwrap();
+            in_place.update_in_place(&at, gradient(&in_place.layout, step, &place), norm.clone()).unwrap();
+            on_device.update_on_device(&at, gradient(&on_device.layout, step, &place), norm);
+        }
+        assert_eq!(in_place.state().unwrap(), on_device.state().unwrap());
+    }
+
     #[test]
     fn a_state_comes_back_bit_for_bit() {
         let place = Choice::Cpu.open().unwrap();
