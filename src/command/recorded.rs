@@ -11,7 +11,7 @@ use crate::history::{Change, History, Id, first_changes};
 use crate::lineage::{DataFile, Leaf};
 use crate::load::material;
 use crate::plan::Material;
-use crate::record::{Column, Ledger, MetricsRow, batch_digest};
+use crate::record::{Column, Ledger, MetricsRow, Numerics, Promise, batch_digest};
 use crate::report::Repeated;
 use crate::spec::{self, Experiment, Name, Parent, Recorded, ValidationData};
 use crate::store::{Found, Inventory, RealDisk, Store, StoreError};
@@ -132,14 +132,20 @@ impl Source {
     pub fn numerics_only(&self, ready: &Ready, inventory: &Inventory) -> Vec<Repeated> {
         let Source::File { recorded, .. } = self else { return vec![] };
         let ends = ready.resolved().leaves.iter().filter_map(|leaf| inventory.checkpoints.get(&leaf.history.id()));
-        let numerics = |found: &Found| -> Vec<Change> {
+        let compared = |found: &Found| -> (Vec<Change>, Promise) {
+            let now = &found.manifest.numerics;
             match recorded.numerics.is_empty() {
-                true => vec![],
-                false => differences(&recorded.numerics, &found.manifest.numerics.named()),
+                true => (vec![], Promise::Bits),
+                false => (
+                    differences(&recorded.numerics, &now.named()),
+                    Numerics::of_names(recorded.numerics.clone()).promise(now),
+                ),
             }
         };
-        let stretch =
-            |found: &Found| Repeated { name: ready.name.to_string(), updates: 0, parting: None, numerics: numerics(found) };
+        let stretch = |found: &Found| {
+            let (numerics, promise) = compared(found);
+            Repeated { name: ready.name.to_string(), updates: 0, parting: None, numerics, promise }
+        };
         ends.take(1).map(stretch).collect()
     }
 }

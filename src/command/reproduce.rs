@@ -161,7 +161,8 @@ fn compare_stretches(recorded: &Side, repeated: &Side, ready: &Ready, evidence: 
         let (a, b) = (recorded.pieces(&history, node.from)?, repeated.pieces(&history, node.from)?);
         let (Some(last), Some(other)) = (a.last(), b.last()) else { continue };
         let name = plan.owners[index].to_string();
-        let numerics = differences(&last.manifest.numerics.named(), &other.manifest.numerics.named());
+        let (before, now) = (&last.manifest.numerics, &other.manifest.numerics);
+        let (numerics, promise) = (differences(&before.named(), &now.named()), before.promise(now));
         let (rows, other_rows) = (recorded.rows(&a)?, repeated.rows(&b)?);
         let (mut updates, mut found) = (0, None);
         let mut ledgers = 0;
@@ -181,7 +182,7 @@ fn compare_stretches(recorded: &Side, repeated: &Side, ready: &Ready, evidence: 
         }
         let larger = worst(&name, &rows, &other_rows);
         evidence.worst = [evidence.worst.take(), larger].into_iter().flatten().max_by(|a, b| a.relative.total_cmp(&b.relative));
-        evidence.stretches.push(Repeated { name, updates, parting: found, numerics });
+        evidence.stretches.push(Repeated { name, updates, parting: found, numerics, promise });
     }
     Ok(())
 }

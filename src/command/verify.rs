@@ -13,7 +13,7 @@ use super::{Fault, print, print_json};
 use crate::execute::{Executor, retrain};
 use crate::history::{History, Id, Origin};
 use crate::plan::Material;
-use crate::record::{Ledger, MetricsRow, State};
+use crate::record::{Ledger, MetricsRow, Promise, State};
 use crate::report::{self, Spot, Verification, parting};
 use crate::store::{Found, StoreError, state_digest};
 use crate::task::random::{Purpose, stream};
@@ -119,7 +119,7 @@ impl Job<'_> {
         }
         if let Some((executor, count, seed)) = self.spots {
             for spot in self.train_again(side, proved, &material, executor, count, seed)? {
-                if !spot.equal && spot.same_numerics {
+                if !spot.equal && spot.promise == Promise::Bits {
                     answer.problems.push(format!("{} was trained again and came to other bits", spot.segment));
                 }
                 answer.spots.push(spot);
@@ -163,7 +163,7 @@ impl Job<'_> {
                 to: manifest.step,
                 equal: parting.is_none() && digest == manifest.tensors,
                 parting,
-                same_numerics: manifest.numerics == numerics,
+                promise: manifest.numerics.promise(&numerics),
             });
         }
         Ok(spots)

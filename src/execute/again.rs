@@ -48,7 +48,7 @@ impl Again {
             match missing.rows.keys().next() {
                 None => store.forget(&missing.lost)?,
                 Some(first) => said.push(format!(
-                    "`{}` was trained again and differs from step {first} on: equal histories must give equal bits; both are kept",
+                    "`{}` was trained again and differs from step {first} on; both are kept. On one CPU and build equal histories give equal bits: was it trained on another, or on a GPU?",
                     store.shown(&missing.lost.folder)
                 )),
             }

@@ -155,6 +155,10 @@ impl Job<'_> {
                     }
                 }
             }
+            Trouble::Store(error @ StoreError::Overtaken { .. }) => {
+                *plan_again = true;
+                error.to_string()
+            }
             other => other.to_string(),
         }
     }

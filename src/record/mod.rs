@@ -16,7 +16,7 @@ pub use evaluation::{Evaluation, Outcome, Outcomes, Scores, Weights};
 pub use ledger::{Column, Entry, Ledger, Part, batch_digest, digest64, state_digests, tensor_digest};
 pub use manifest::{FORMAT, FileDigest, Manifest, ParentDigest, TensorsManifest};
 pub use metrics::{Measured, MetricsRow};
-pub use numerics::Numerics;
+pub use numerics::{Numerics, Promise};
 pub use pin::Pin;
 pub use probe::{Probe, Probed, Probes};
 pub use run::{Attempt, RunRecord, Status, Timing};

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::parting::Parting;
 use crate::history::Change;
-use crate::record::{MetricsRow, Part};
+use crate::record::{MetricsRow, Part, Promise};
 
 /// How a repeated run compares with the recorded one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -14,7 +14,7 @@ use crate::record::{MetricsRow, Part};
 pub enum Verdict {
     /// Every bit that was compared is equal.
     Identical,
-    /// Trained under other numerics, and nothing measured differs by more than is allowed.
+    /// Nothing measured differs by more than is allowed, where equal bits are not promised.
     Within,
     Differs,
 }
@@ -38,6 +38,7 @@ pub struct Repeated {
     pub parting: Option<Parting>,
     /// In what the numerics of both sides differ.
     pub numerics: Vec<Change>,
+    pub promise: Promise,
 }
 
 /// The largest relative difference of something measured.
@@ -103,16 +104,20 @@ pub fn judge(evidence: Evidence, allowed: f64) -> Reproduction {
     let equal = evidence.leaves.iter().all(|leaf| leaf.repeated.as_ref() == Some(&leaf.recorded))
         && first.is_none()
         && evidence.other_evaluations.is_empty();
-    let elsewhere = evidence.stretches.iter().any(|stretch| !stretch.numerics.is_empty());
     let is_close = evidence.worst.as_ref().is_some_and(|worst| worst.relative <= allowed);
     let verdict = match evidence.contradictions.is_empty() && reached {
         true if equal => Verdict::Identical,
-        true if elsewhere && is_close => Verdict::Within,
+        true if promise(&evidence) != Promise::Bits && is_close => Verdict::Within,
         _ => Verdict::Differs,
     };
     let cause = (verdict != Verdict::Identical).then(|| cause(&evidence, first));
     let first = first.map(|(stretch, parting)| (stretch.name.clone(), parting.clone()));
     Reproduction { verdict, allowed, first, cause, evidence }
+}
+
+/// What is promised of the whole: the least that is promised of a stretch.
+fn promise(evidence: &Evidence) -> Promise {
+    evidence.stretches.iter().map(|stretch| stretch.promise).max().unwrap_or(Promise::Bits)
 }
 
 /// What most probably made the difference.
@@ -136,8 +141,14 @@ fn cause(evidence: &Evidence, first: Option<(&Repeated, &Parting)>) -> String {
         Part::Update => "of the optimizer, or a state that was changed between two steps",
     };
     let exact_inputs = matches!(parting.part, Part::Batch | Part::Schedule);
-    if !stretch.numerics.is_empty() && !exact_inputs {
-        return format!("another machine or build, whose bits are its own: {}", named(&stretch.numerics));
+    match stretch.promise {
+        Promise::Closeness if !exact_inputs => {
+            return format!("another machine or build, whose bits are its own: {}", named(&stretch.numerics));
+        }
+        Promise::Kernels if !exact_inputs => {
+            return "the same GPU and build, whose bits are not promised to repeat: see docs/exactness.md".into();
+        }
+        _ => {}
     }
     let program = evidence.provenance.iter().find(|change| ["program", "runner"].contains(&change.setting.as_str()));
     match program {
@@ -167,6 +178,7 @@ impl fmt::Display for Reproduction {
             evidence.contradictions.iter().try_for_each(|text| writeln!(f, "  {text}"))?;
             return writeln!(f, "nothing was trained: put back what was recorded, or reproduce it as it is");
         }
+        writeln!(f, "  promised: {}", promise(evidence))?;
         let updates: u64 = evidence.stretches.iter().map(|stretch| stretch.updates).sum();
         let equal = evidence.leaves.iter().filter(|leaf| leaf.repeated.as_ref() == Some(&leaf.recorded)).count();
         writeln!(

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::parting::Parting;
 use crate::history::{At, History};
-use crate::record::{Column, Ledger, MetricsRow, State, state_digests};
+use crate::record::{Column, Ledger, MetricsRow, Promise, State, state_digests};
 use crate::task::loss::Loss;
 
 /// What a run's records were found to be.
@@ -37,8 +37,7 @@ pub struct Spot {
     pub to: u64,
     pub equal: bool,
     pub parting: Option<Parting>,
-    /// Whether machine and build were those that trained it, so that equal bits are promised.
-    pub same_numerics: bool,
+    pub promise: Promise,
 }
 
 /// The updates of a checkpoint's segment, as they were recorded.
@@ -154,10 +153,11 @@ impl fmt::Display for Verification {
             writeln!(f, "  {batches} batches drawn again")?;
         }
         for spot in &self.spots {
-            let verdict = match (spot.equal, spot.same_numerics) {
+            let verdict = match (spot.equal, spot.promise) {
                 (true, _) => "trained again: equal bits",
-                (false, true) => "trained again: differs",
-                (false, false) => "trained again: differs, as another machine or build may",
+                (false, Promise::Bits) => "trained again: differs",
+                (false, Promise::Kernels) => "trained again: differs, as a GPU may",
+                (false, Promise::Closeness) => "trained again: differs, as another machine or build may",
             };
             writeln!(f, "  {}: {verdict}", spot.segment)?;
             if let Some(parting) = &spot.parting {

@@ -9,7 +9,7 @@ use super::safetensors::{decode, encode};
 use super::seal::{self, sealed};
 use super::{Found, Store, StoreError, inside};
 use crate::history::{History, Id};
-use crate::record::{FORMAT, FileDigest, Ledger, Manifest, Numerics, ParentDigest, State, Tensors, TensorsManifest};
+use crate::record::{FORMAT, FileDigest, Ledger, Manifest, Numerics, ParentDigest, Promise, State, Tensors, TensorsManifest};
 
 pub(super) const MANIFEST: &str = "MANIFEST.json";
 const HISTORY: &str = "history.json";
@@ -96,16 +96,24 @@ impl Store {
             }
             Err(error) => return Err(error),
         };
+        let has_tensors = target.join(TENSORS).exists();
         if kept.tensors != new.tensors {
-            if kept.numerics == new.numerics {
-                return Err(StoreError::Contradiction {
-                    path: self.shown(target),
-                    kept: kept.tensors[..8].into(),
-                    new: new.tensors[..8].into(),
-                });
-            }
-            // Other numerics may give other bits: what exists stays, and the new tensors are dropped.
-        } else if !target.join(TENSORS).exists() {
+            let promise = kept.numerics.promise(&new.numerics);
+            let path = self.shown(target);
+            let (kept, new) = (kept.tensors[..8].into(), new.tensors[..8].into());
+            // Where a contradiction is an alarm, the evidence stays; elsewhere the new tensors are nobody's.
+            return Err(match promise {
+                Promise::Bits => StoreError::Contradiction { path, kept, new },
+                _ => {
+                    self.remove(temporary)?;
+                    match has_tensors {
+                        true => StoreError::Overtaken { path, kept, new },
+                        false => StoreError::Unrestored { path, kept, new },
+                    }
+                }
+            });
+        }
+        if !has_tensors {
             let from = temporary.join(TENSORS);
             self.disk.rename(&from, &target.join(TENSORS)).map_err(|error| self.io(target, error))?;
             self.remove(temporary)?;

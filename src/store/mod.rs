@@ -65,6 +65,12 @@ pub enum StoreError {
         "`{path}` was trained again with other results (tensors {kept}.. kept, {new}.. new): equal histories must give equal bits"
     )]
     Contradiction { path: String, kept: String, new: String },
+    /// The same where equal bits were not promised, and the checkpoint that was there has its tensors.
+    #[error("`{path}` was there already, with other tensors ({kept}.. there, {new}.. now), as another machine, or a GPU, may give: what was there stays, and training goes on from it")]
+    Overtaken { path: String, kept: String, new: String },
+    /// The same where the tensors were taken from the checkpoint to save space.
+    #[error("`{path}` was trained again, to put back the tensors it was thinned of, and came to others ({kept}.. recorded, {new}.. now), as another machine, or a GPU, may give; what grew from it grew from those that are gone: begin at a step whose tensors are kept, or train under another name")]
+    Unrestored { path: String, kept: String, new: String },
 }
 
 impl StoreError {
@@ -76,7 +82,10 @@ impl StoreError {
             StoreError::Io { source, .. } => {
                 matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData | io::ErrorKind::NotADirectory)
             }
-            StoreError::Newer { .. } | StoreError::Contradiction { .. } => false,
+            StoreError::Newer { .. }
+            | StoreError::Contradiction { .. }
+            | StoreError::Overtaken { .. }
+            | StoreError::Unrestored { .. } => false,
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Disks that fail, losses that are not finite, panics, damaged files: nothing good is lost, nothing bad is used.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use runner::execute::{Fake, Fault};
 use runner::store::{FailingDisk, RealDisk};
@@ -141,4 +143,58 @@ fn a_start_from_another_machine_is_used_and_said() {
         Command::new(env!("CARGO_BIN_EXE_runner")).arg("-C").arg(world.path()).args(["plan", "leaves"]).output().unwrap();
     let plan = String::from_utf8(plan.stdout).unwrap();
     assert!(plan.contains("what exists was trained by 2 machines or builds"), "{plan}");
+}
+
+/// Where equal bits are not promised, a checkpoint is never taken for the one that was trained here.
+#[test]
+fn what_another_machine_has_saved_meanwhile_stays_and_is_gone_on_from() {
+    let other = World::new();
+    other.run("trunk", &Fake::default()).unwrap();
+    let ready = other.named("5-").pop().unwrap();
+    let world = World::new();
+    let asked = AtomicU64::new(0);
+    // The other machine's checkpoint at 5 arrives while this one trains towards it.
+    let stop = || {
+        if asked.fetch_add(1, Ordering::SeqCst) == 2 {
+            let (from, to) = (other.path().join("runs"), world.path().join("runs"));
+            for entry in walkdir::WalkDir::new(&ready).into_iter().map(Result::unwrap).filter(|entry| entry.path().is_file()) {
+                let target = to.join(entry.path().strip_prefix(&from).unwrap());
+                fs::create_dir_all(target.parent().unwrap()).unwrap();
+                fs::copy(entry.path(), target).unwrap();
+            }
+        }
+        false
+    };
+    let here = Fake { machine: "other".into(), drift: 1, ..Fake::default() };
+    let outcome = world.run_on("trunk", &here, Arc::new(RealDisk), 1, &stop).unwrap();
+    assert!(outcome.failures.is_empty(), "{outcome:?}");
+    assert!(world.named("5-").contains(&world.path().join(ready.strip_prefix(other.path()).unwrap())));
+    // All later checkpoints grew from it: every parent is the one that is there.
+    let inventory = world.store().inventory();
+    for found in inventory.checkpoints.values() {
+        world.store().verify(found).unwrap();
+        let Some(parent) = &found.manifest.parent else { continue };
+        assert_eq!(inventory.checkpoints[&parent.id].manifest.tensors, parent.tensors, "{}", found.path.display());
+    }
+    let machines: BTreeSet<&String> =
+        inventory.checkpoints.values().map(|found| &found.manifest.numerics.details["machine"]).collect();
+    assert_eq!(machines.len(), 2);
+}
+
+#[test]
+fn tensors_are_not_put_back_from_another_machine_with_other_bits() {
+    let world = World::new();
+    world.write(
+        "experiments/trunk.ron",
+        &crate::world::TRUNK.replace("max_step: 20", "max_step: 60").replace("evaluate_every: 10", "evaluate_every: 60"),
+    );
+    world.run("trunk", &Fake::default()).unwrap();
+    let before = world.result();
+    world.write("experiments/odd.ron", "(parent: Checkpoint(\"trunk@20\"), curriculum: Inherit, seeds: [7], max_step: 22)");
+    let other = Fake { machine: "other".into(), drift: 1, ..Fake::default() };
+    let outcome = world.run("odd", &other).unwrap();
+    assert!(outcome.failures[0].contains("begin at a step whose tensors are kept"), "{outcome:?}");
+    assert_eq!(world.result(), before);
+    // The machine that trained it, or one with equal bits, can.
+    assert!(world.run("odd", &Fake { machine: "third".into(), ..Fake::default() }).unwrap().failures.is_empty());
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use runner::command::reproduce::reproduce_with;
 use runner::command::verify::verify_with;
 use runner::history::History;
-use runner::record::{Column, Ledger, Part};
+use runner::record::{Column, Ledger, Part, Promise};
 use runner::report::{Reproduction, Verdict};
 use runner::task::loss::Loss;
 use runner::train::Planted;
@@ -48,7 +48,7 @@ fn segments_are_trained_again_and_found_equal_or_not() {
     run(&world, "leaves", 2);
     let answer = verify_with(world.path(), Path::new("leaves"), &burn(), 4).unwrap();
     assert!(answer.is_sound() && answer.spots.len() == 4 && answer.spots.iter().all(|spot| spot.equal), "{answer}");
-    assert!(answer.spots.iter().all(|spot| spot.same_numerics));
+    assert!(answer.spots.iter().all(|spot| spot.promise == Promise::Bits));
     let faulty = burn().with((0..30).map(|step| Planted::Value { seed: 2, step, tensor: "core.answer".into() }).collect());
     let answer = verify_with(world.path(), Path::new("leaves"), &faulty, 100).unwrap();
     let found = answer.spots.iter().filter(|spot| !spot.equal);
