@@ -152,7 +152,7 @@ impl Subject<'_> {
 /// Why a batch is not tried: on the CPU, running out of memory would end the program without a word.
 fn too_large(footprint: &Footprint, executor: &dyn Executor) -> Option<String> {
     let free = free_memory();
-    let is_known = executor.numerics().backend != "cuda" && free > 0;
+    let is_known = !executor.numerics().is_gpu() && free > 0;
     footprint.warning(1, free).filter(|_| is_known)
 }
 

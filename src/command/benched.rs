@@ -66,7 +66,7 @@ impl Trial<'_> {
             return Ok(None);
         }
         // On a GPU taking the time of the parts slows updates down, so their speed is measured before.
-        let undisturbed = match self.executor.numerics().backend == "cuda" {
+        let undisturbed = match self.executor.numerics().is_gpu() {
             true => Some(side.window(seconds)?),
             false => None,
         };

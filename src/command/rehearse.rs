@@ -14,10 +14,10 @@ use super::signals::Stop;
 use super::{Fault, note, print, print_json};
 use crate::execute::{Executor, Start, peak_memory};
 use crate::history::{History, Settings, Span};
-use crate::lineage::{shrink, small};
+use crate::lineage::{in_f32, shrink, small};
 use crate::plan::{Keep, Material, Plan};
 use crate::record::{Tensor, Tensors};
-use crate::spec::{Name, Parent, render_ron};
+use crate::spec::{Name, Parent, Precision, render_ron};
 use crate::store::{RealDisk, Store, encode};
 use crate::task::model::Recursive;
 
@@ -62,7 +62,11 @@ pub(crate) fn main(directory: Option<&Path>, args: &Args) -> Result<(), Fault> {
     let executor = open(&args.device)?;
     let stop = Stop::listen()?;
     let begun = Instant::now();
-    let (small_context, small_ready) = smaller(&context, &ready, args.steps)?;
+    let lacks = lacking(&ready, &*executor);
+    if let Some(precision) = lacks {
+        note(&format!("this device does not compute in {precision:?}: rehearsed and timed in f32"));
+    }
+    let (small_context, small_ready) = smaller(&context, &ready, args.steps, lacks.is_some())?;
     let plan = small_ready.plan(&small_context.store.inventory(), &small_context.material(&small_ready)?.set_digests());
     note(&format!(
         "rehearsing `{}` in `{}`: {} updates with a network {} wide",
@@ -95,8 +99,15 @@ fn model_of(ready: &Ready) -> Result<&Recursive, Fault> {
     Ok(leaf.history.root().model.recursive())
 }
 
+/// The number format that the experiment asks for and the device lacks.
+fn lacking(ready: &Ready, executor: &dyn Executor) -> Option<Precision> {
+    let histories = ready.resolved().leaves.iter().map(|leaf| &leaf.history);
+    let asked = histories.flat_map(|history| history.settings_from(0)).map(|settings| settings.precision);
+    asked.into_iter().find(|&precision| !executor.computes(precision))
+}
+
 /// The experiment made small, saved in a folder of its own that is made anew.
-fn smaller(context: &Context, ready: &Ready, steps: u64) -> Result<(Context, Ready), Fault> {
+fn smaller(context: &Context, ready: &Ready, steps: u64, in_f32_only: bool) -> Result<(Context, Ready), Fault> {
     let folder = context.store.root().join(".rehearsed").join(ready.name.as_str());
     let old = Store::new(&folder, Arc::new(RealDisk));
     if folder.exists() {
@@ -107,6 +118,7 @@ fn smaller(context: &Context, ready: &Ready, steps: u64) -> Result<(Context, Rea
     let weights = folder.join("imported.safetensors");
     let experiment = shrink(&ready.loaded.library, &ready.name, divisor, &weights.display().to_string())
         .map_err(|error| Fault::World(format!("the experiment cannot be made small: {error}")))?;
+    let experiment = if in_f32_only { in_f32(experiment) } else { experiment };
     let store = Store::new(folder.join("runs"), Arc::new(RealDisk));
     if imports(ready) {
         save(&old, "imported.safetensors", &encode(&first_weights(&small(model_of(ready)?))).map_err(Fault::World)?)?;
@@ -148,7 +160,7 @@ fn estimate(context: &Context, ready: &Ready, executor: &dyn Executor, samples: 
     let plan = Plan::new(&ready.resolution.experiments, &ready.name, &existing(&inventory), &material.set_digests());
     let leaf = ready.resolved().leaves.first().ok_or_else(|| Fault::World("the experiment has no leaf".into()))?;
     let last = leaf.history.settings(leaf.history.end().saturating_sub(1)).clone();
-    let most = if executor.numerics().backend == "cuda" { last.micro_batch } else { last.micro_batch.min(CPU_SAMPLES) };
+    let most = if executor.numerics().is_gpu() { last.micro_batch } else { last.micro_batch.min(CPU_SAMPLES) };
     let samples = samples.unwrap_or(most).clamp(1, last.batch);
     note(&format!("timing a micro-batch of {samples} at full size"));
     let before = peak_memory();
@@ -168,7 +180,7 @@ fn estimate(context: &Context, ready: &Ready, executor: &dyn Executor, samples: 
         seconds: seconds_per_step * steps as f64,
         // Never less than this very process has had.
         memory_bytes: (fixed + per_sample * f64::from(last.micro_batch)).max(peak_memory() as f64),
-        disk_bytes: disk(&plan, values, model_of(ready)?.parameters().len(), executor.numerics().backend != "cuda"),
+        disk_bytes: disk(&plan, values, model_of(ready)?.parameters().len(), !executor.numerics().is_gpu()),
     })
 }
 
@@ -180,7 +192,8 @@ fn time(
     samples: u32,
     material: &Material,
 ) -> Result<f64, Fault> {
-    let settings = Settings { batch: samples, micro_batch: samples, ..settings.clone() };
+    let precision = if executor.computes(settings.precision) { settings.precision } else { Precision::F32 };
+    let settings = Settings { batch: samples, micro_batch: samples, precision, ..settings.clone() };
     let root = history.root().clone();
     let begin = root.first_step();
     let short = History::new(root, [Span { from: begin, settings }], begin + 2);

@@ -17,9 +17,9 @@ use super::saved::saved_text;
 use super::signals::Stop;
 use super::versions::refuse_other_versions;
 use super::{Fault, note, print};
-use crate::execute::{Event, Events, Executor, Job, Outcome, free_memory};
+use crate::execute::{Event, Events, Executor, Job, Outcome, check_precision, free_memory};
 use crate::history::{Id, Versions};
-use crate::plan::{Material, Plan};
+use crate::plan::{Material, Plan, Segment};
 use crate::record::{Attempt, FORMAT, Numerics, RunRecord, Status};
 use crate::spec::Name;
 use crate::store::{Inventory, Store};
@@ -107,9 +107,9 @@ pub(crate) fn open(_: &str) -> Result<Box<dyn Executor>, Fault> {
 
 /// Leaves on a CPU share its cores; a GPU is for one.
 pub(crate) fn default_jobs(numerics: &Numerics) -> usize {
-    match numerics.backend.as_str() {
-        "cuda" => 1,
-        _ => std::thread::available_parallelism().map_or(1, usize::from),
+    match numerics.is_gpu() {
+        true => 1,
+        false => std::thread::available_parallelism().map_or(1, usize::from),
     }
 }
 
@@ -164,6 +164,7 @@ impl Work<'_> {
             }
             refuse_other_versions(self.context, self.ready, &plan)?;
             if begun.is_none() {
+                self.check_precision(&plan)?;
                 self.warn_of_memory(&plan);
                 self.self_test(&plan, &material)?;
                 self.warn_of_locks(store)?;
@@ -213,6 +214,12 @@ impl Work<'_> {
         }
     }
 
+    /// What the device does not compute is refused while nothing is trained.
+    fn check_precision(&self, plan: &Plan) -> Result<(), Fault> {
+        let checked = |segment: &Segment| check_precision(self.executor, &segment.history, segment.from);
+        plan.segments.iter().try_for_each(checked).map_err(|failure| Fault::World(format!("{failure}; nothing was trained")))
+    }
+
     /// Ground truth through every source that will be trained on.
     fn self_test(&self, plan: &Plan, material: &Material) -> Result<(), Fault> {
         let mut tested: BTreeSet<Id> = BTreeSet::new();
@@ -229,7 +236,7 @@ impl Work<'_> {
     /// Says where training may need more memory than the machine has free. A GPU's own memory is not asked.
     fn warn_of_memory(&self, plan: &Plan) {
         let free = free_memory();
-        if self.executor.numerics().backend == "cuda" || free == 0 {
+        if self.executor.numerics().is_gpu() || free == 0 {
             return;
         }
         let at_once = self.jobs.min(plan.segments.len());

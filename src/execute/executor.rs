@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::parts::Parts;
-use crate::history::{History, Root};
+use crate::history::{History, Root, Settings};
 use crate::record::{Entry, Measured, Numerics, Scores, State, Tensors};
-use crate::spec::Supervision;
+use crate::spec::{Precision, Supervision};
 use crate::task::loss::Loss;
 use crate::task::sampler::Sampler;
 use crate::task::spectrum::Spectrum;
@@ -15,6 +15,11 @@ use crate::task::spectrum::Spectrum;
 pub trait Executor: Sync {
     /// What equal bits depend on besides the history.
     fn numerics(&self) -> Numerics;
+
+    /// Whether the device computes the network's products in a number format.
+    fn computes(&self, precision: Precision) -> bool {
+        precision == Precision::F32
+    }
 
     /// Feeds ground truth to every loss, for each source of the root, and compares with the bounds known in advance.
     fn self_test(&self, root: &Root, sampler: &Sampler) -> Result<(), Failure>;
@@ -85,6 +90,22 @@ pub trait Trainee {
     /// Bytes that it holds on a device with a memory of its own; `None` where that is the machine's.
     fn device_memory(&self) -> Option<u64> {
         None
+    }
+}
+
+/// Refuses what a device cannot compute as it was asked for, before anything is trained: from a step on, what a history sets.
+///
+/// # Errors
+/// The number format that the device does not compute in, and what to do.
+pub fn check_precision(executor: &dyn Executor, history: &History, from: u64) -> Result<(), Failure> {
+    let refused = |settings: &&Settings| !executor.computes(settings.precision);
+    match history.settings_from(from).find(refused) {
+        None => Ok(()),
+        Some(settings) => Err(Failure::Device(format!(
+            "`precision: {:?}` is trained on a GPU that computes with it, and this device ({}) does not: use `--device cuda`, or write `precision: F32`",
+            settings.precision,
+            executor.numerics().backend
+        ))),
     }
 }
 

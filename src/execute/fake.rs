@@ -12,7 +12,7 @@ use crate::history::{At, History, Root};
 use crate::record::{
     Entry, Measured, Numerics, Outcome, Outcomes, Scores, State, Tensor, Tensors, batch_digest, digest64, tensor_digest,
 };
-use crate::spec::Supervision;
+use crate::spec::{Precision, Supervision};
 use crate::task::loss::Loss;
 use crate::task::metrics::{Answer, Counts};
 use crate::task::sampler::Sampler;
@@ -65,6 +65,10 @@ struct Chain {
 impl Executor for Fake {
     fn numerics(&self) -> Numerics {
         Numerics { backend: "fake".into(), details: BTreeMap::from([("machine".into(), self.machine.clone())]) }
+    }
+
+    fn computes(&self, _: Precision) -> bool {
+        true
     }
 
     fn self_test(&self, _: &Root, _: &Sampler) -> Result<(), Failure> {

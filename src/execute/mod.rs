@@ -15,7 +15,7 @@ mod run;
 mod segment;
 
 pub use events::{Event, Events, Silent};
-pub use executor::{Executor, Failure, Start, Stepped, Trainee};
+pub use executor::{Executor, Failure, Start, Stepped, Trainee, check_precision};
 pub use fake::{Fake, Fault};
 pub use machine::{Processor, caches, free_memory, processor, processor_model};
 pub use memory::{forget_peak_memory, memory, peak_memory};

@@ -60,6 +60,7 @@ pub struct At {
     pub ema: Option<f64>,
     pub dropout: f64,
     pub supervision: Supervision,
+    pub precision: Precision,
 }
 
 impl Settings {
@@ -78,6 +79,7 @@ impl Settings {
             ema: self.ema,
             dropout: self.dropout,
             supervision: self.supervision,
+            precision: self.precision,
         }
     }
 
@@ -123,6 +125,7 @@ impl Settings {
             "precision",
             match self.precision {
                 Precision::F32 => "f32",
+                Precision::Bf16 => "bf16",
             },
         );
         fields

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::history::{Piece, Settings, Span, Versions, rate_pieces};
-use crate::spec::{Curriculum, Optimizer, Precision, StageData, Training};
+use crate::spec::{Curriculum, Optimizer, StageData, Training};
 use crate::task::difficulty::Difficulty;
 use crate::task::loss::Loss;
 
@@ -138,7 +138,7 @@ impl Course {
             ema: training.ema,
             dropout: training.dropout,
             supervision: training.supervision,
-            precision: Precision::F32,
+            precision: training.precision,
         }
     }
 }

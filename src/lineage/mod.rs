@@ -16,5 +16,5 @@ mod tree;
 pub use library::{DataFile, Fault, FileOrigin, Known, Library, TensorFile};
 pub use resolve::{Resolution, resolve};
 pub use resolved::{Fork, Leaf, LeafKey, Note, Resolved, Rhythm, Set, SetSource, StageStart};
-pub use shrink::{shrink, small};
+pub use shrink::{in_f32, shrink, small};
 pub use tree::{Node, Path, Tree};

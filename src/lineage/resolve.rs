@@ -349,6 +349,7 @@ fn changed(parent: &Training, change: &Change) -> Training {
         lr: change.lr.clone().unwrap_or_else(|| parent.lr.clone()),
         clip: change.clip.unwrap_or(parent.clip),
         dropout: change.dropout.unwrap_or(parent.dropout),
+        precision: change.precision.unwrap_or(parent.precision),
         ..parent.clone()
     }
 }

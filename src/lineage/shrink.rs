@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::course;
 use super::library::Library;
-use crate::spec::{self, Change, Curriculum, CurriculumChoice, Experiment, Model, Name, Parent, Rate, Training, Validation};
+use crate::spec::{self, Change, Curriculum, CurriculumChoice, Experiment, Model, Name, Parent, Precision, Rate, Training, Validation};
 use crate::task::model::Recursive;
 
 /// Width, batch and spectra of a rehearsal.
@@ -77,6 +77,25 @@ pub fn shrink(library: &Library, target: &Name, divisor: u64, weights: &str) -> 
     carried.experiments = small.into_iter().collect();
     experiment.library = carried;
     Ok(experiment)
+}
+
+/// The same with products in f32, for a device that computes in nothing else.
+pub fn in_f32(mut experiment: Experiment) -> Experiment {
+    for one in experiment.library.experiments.values_mut() {
+        set_f32(one);
+    }
+    set_f32(&mut experiment);
+    experiment
+}
+
+fn set_f32(experiment: &mut Experiment) {
+    match &mut experiment.parent {
+        Parent::Checkpoint(_) => {}
+        Parent::Scratch(root) => root.training.precision = Precision::F32,
+        Parent::Imported(root) => root.training.precision = Precision::F32,
+    }
+    let changes = experiment.branches.iter_mut().filter_map(|branch| branch.change.as_mut()).chain(&mut experiment.change);
+    changes.for_each(|change| change.precision = None);
 }
 
 /// The network of a rehearsal of another one: it writes the same peptides.

@@ -11,7 +11,7 @@ use super::name::Name;
 use super::recorded::Recorded;
 use super::reference::Reference;
 use super::source::{MgfSet, Source, check_files, check_preprocessing, check_synthetic};
-use super::training::{Model, Optimizer, Rate, Training, below_one, check_clip, check_micro_batch};
+use super::training::{Model, Optimizer, Precision, Rate, Training, below_one, check_clip, check_micro_batch};
 use crate::task::loss::Loss;
 use crate::task::synthetic::Synthetic;
 
@@ -164,6 +164,7 @@ pub struct Change {
     #[serde(deserialize_with = "read_written", serialize_with = "write_written", skip_serializing_if = "Option::is_none")]
     pub clip: Option<Option<f64>>,
     pub dropout: Option<f64>,
+    pub precision: Option<Precision>,
     pub optimizer: Option<Optimizer>,
     /// Factor on every weight of a loss, `{Precursor: 0.5}`.
     pub scale: BTreeMap<Loss, f64>,

@@ -39,6 +39,9 @@ pub struct Training {
     /// Share of each supervised pass in the cross-entropy.
     #[serde(default)]
     pub supervision: Supervision,
+    /// In which number format the products of the network are computed.
+    #[serde(default)]
+    pub precision: Precision,
 }
 
 fn default_clip() -> Option<f64> {
@@ -134,11 +137,15 @@ pub enum Supervision {
     Exponential,
 }
 
-/// Number format of weights and activations.
+/// Number format of the products in the layers of encoder and decoder. Everything else is f32 in both: weights, optimizer and
+/// average, embedded masses, norms, softmax, the answer's logits and the losses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Precision {
     #[default]
     F32,
+    /// Weights and activations are rounded to bfloat16 (8 bits of mantissa) on their way into a product. On GPUs that compute
+    /// with it.
+    Bf16,
 }
 
 impl Model {

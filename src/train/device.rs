@@ -3,10 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, FloatDType};
 
 use super::crew::Crew;
 use crate::execute::Failure;
+use crate::spec::Precision;
 
 /// The device asked for: `auto`, `cpu`, `cuda` or `cuda:1`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub enum Choice {
     Cpu,
     /// The NVIDIA GPU with this index.
     Cuda(usize),
+    /// Whatever Vulkan finds first. For testing what a GPU runs where there is none: a driver in software will do.
+    Vulkan,
 }
 
 /// The backend behind an open device.
@@ -24,7 +27,30 @@ pub enum Choice {
 pub enum Backend {
     /// burn's CPU backend.
     Flex,
+    /// A device with a memory of its own, that works through what it is given while the program goes on.
+    Gpu(Api),
+}
+
+/// How the program talks to a GPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Api {
     Cuda,
+    Vulkan,
+}
+
+impl Backend {
+    /// As it is recorded.
+    pub fn name(self) -> &'static str {
+        match self {
+            Backend::Flex => "flex",
+            Backend::Gpu(Api::Cuda) => "cuda",
+            Backend::Gpu(Api::Vulkan) => "vulkan",
+        }
+    }
+
+    pub fn is_gpu(self) -> bool {
+        matches!(self, Backend::Gpu(_))
+    }
 }
 
 /// An open device without autodiff: what requires a gradient is said tensor by tensor.
@@ -45,6 +71,7 @@ impl FromStr for Choice {
             "auto" => Ok(Choice::Auto),
             "cpu" => Ok(Choice::Cpu),
             "cuda" => Ok(Choice::Cuda(0)),
+            "vulkan" => Ok(Choice::Vulkan),
             _ => match text.strip_prefix("cuda:") {
                 Some(number) => index(number).map(Choice::Cuda),
                 None => Err(format!("`{text}` is no device: write `auto`, `cpu`, `cuda` or `cuda:1`")),
@@ -59,6 +86,7 @@ impl fmt::Display for Choice {
             Choice::Auto => f.write_str("auto"),
             Choice::Cpu => f.write_str("cpu"),
             Choice::Cuda(index) => write!(f, "cuda:{index}"),
+            Choice::Vulkan => f.write_str("vulkan"),
         }
     }
 }
@@ -69,8 +97,19 @@ impl Choice {
         match self {
             Choice::Cpu => Ok(cpu()),
             Choice::Cuda(index) => cuda(index),
+            Choice::Vulkan => vulkan(),
             Choice::Auto if gpus() > 0 => cuda(0),
             Choice::Auto => Ok(cpu()),
+        }
+    }
+}
+
+impl Place {
+    /// Whether products can be computed in a format. The CPU could imitate bf16, only slower than f32.
+    pub fn computes(&self, precision: Precision) -> bool {
+        match precision {
+            Precision::F32 => true,
+            Precision::Bf16 => self.backend.is_gpu() && self.device.supports_dtype(FloatDType::BF16),
         }
     }
 }
@@ -98,7 +137,7 @@ fn cuda(index: usize) -> Result<Place, Failure> {
         found if index >= found => {
             Err(Failure::Device(format!("there is no `cuda:{index}`: {found} GPU(s) were found, counted from 0")))
         }
-        _ => Ok(Place { device: Device::cuda(index), backend: Backend::Cuda, crew: Crew::new() }),
+        _ => Ok(Place { device: Device::cuda(index), backend: Backend::Gpu(Api::Cuda), crew: Crew::new() }),
     }
 }
 
@@ -106,6 +145,25 @@ fn cuda(index: usize) -> Result<Place, Failure> {
 fn cuda(index: usize) -> Result<Place, Failure> {
     let how = "build it with `cargo build --release --features cuda`, or use `--device cpu`";
     Err(Failure::Device(format!("`cuda:{index}` needs a build with the feature `cuda`: {how}")))
+}
+
+#[cfg(feature = "vulkan")]
+fn vulkan() -> Result<Place, Failure> {
+    use burn::tensor::{DeviceKind, DeviceType};
+    match Device::enumerate(DeviceType::Vulkan).into_iter().count() {
+        0 => Err(Failure::Device("Vulkan found no device: is a driver installed?".into())),
+        _ => Ok(Place {
+            device: Device::vulkan(DeviceKind::DefaultDevice),
+            backend: Backend::Gpu(Api::Vulkan),
+            crew: Crew::new(),
+        }),
+    }
+}
+
+#[cfg(not(feature = "vulkan"))]
+fn vulkan() -> Result<Place, Failure> {
+    let how = "it is for tests, and built with `cargo build --release --features vulkan`";
+    Err(Failure::Device(format!("`vulkan` needs a build with the feature `vulkan`: {how}")))
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ impl Dropout {
         let keys = self.next_site();
         let mask = match self.place.backend {
             Backend::Flex => self.host_mask(&keys, shape),
-            Backend::Cuda => self.device_mask(&keys, shape),
+            Backend::Gpu(_) => self.device_mask(&keys, shape),
         };
         x.mul(mask)
     }

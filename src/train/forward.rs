@@ -1,4 +1,4 @@
-//! The network for looking only: no graph, no dropout.
+//! The network for looking only: no graph, no dropout, and in f32 whatever it was trained in, so that weights are judged alike.
 
 use burn::tensor::{Tensor, TensorData};
 
@@ -9,6 +9,7 @@ use super::layout::Layout;
 use super::network::{Input, Network};
 use crate::execute::Failure;
 use crate::record::Tensors;
+use crate::spec::Precision;
 use crate::task::model::Recursive;
 
 /// The network with fixed weights.
@@ -31,9 +32,9 @@ impl Forward {
                 network: Box::new(HostNetwork::new(model, place.crew.threads())),
                 weights: layout.vector(weights, "", "weights")?,
             },
-            Backend::Cuda => {
+            Backend::Gpu(_) => {
                 let vector = layout.place(weights, "", "weights", &place.device)?;
-                Way::Device(Box::new(Network::new(model, &layout, &layout.split(&vector))))
+                Way::Device(Box::new(Network::new(model, &layout, &layout.split(&vector), Precision::F32)))
             }
         };
         Ok(Forward { place: place.clone(), way })

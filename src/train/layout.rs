@@ -108,11 +108,15 @@ impl Layout {
         Ok(named.collect())
     }
 
-    /// Digest of each parameter's part of a vector in the machine's memory, taken where it lies.
+    /// Digest of each parameter's part of a vector.
+    pub fn digests_of(&self, values: &[f32]) -> Vec<u64> {
+        let part = |place: &[usize]| digest64(bytemuck::cast_slice(&values[place[0]..place[1]]));
+        self.offsets.windows(2).map(part).collect()
+    }
+
+    /// The same of a vector in the machine's memory, taken where it lies.
     pub fn digests(&self, vector: &mut Tensor<1>) -> Result<Vec<u64>, Failure> {
-        let width = size_of::<f32>();
-        let part = |bytes: &[u8], place: &[usize]| digest64(&bytes[place[0] * width..place[1] * width]);
-        lend([vector], |[data]| self.offsets.windows(2).map(|place| part(data.as_bytes(), place)).collect())
+        lend([vector], |[data]| self.digests_of(values(data)))
     }
 
     /// Place in the vector of a parameter's first element.

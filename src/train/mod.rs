@@ -36,10 +36,10 @@ pub use self::planted::Planted;
 
 use std::collections::BTreeMap;
 
-use crate::execute::{Executor, Failure, Start, Trainee};
+use crate::execute::{Executor, Failure, Start, Trainee, check_precision};
 use crate::history::Root;
 use crate::record::{Numerics, Outcome, Outcomes, Scores, Tensors};
-use crate::spec::Supervision;
+use crate::spec::{Precision, Supervision};
 use crate::task::loss::Loss;
 use crate::task::metrics::{Answer, Counts};
 use crate::task::sampler::Sampler;
@@ -81,11 +81,16 @@ impl Executor for Burn {
         numerics::of(&self.place)
     }
 
+    fn computes(&self, precision: Precision) -> bool {
+        self.place.computes(precision)
+    }
+
     fn self_test(&self, root: &Root, sampler: &Sampler) -> Result<(), Failure> {
         self_test::run(root, sampler, &self.place)
     }
 
     fn start(&self, start: Start<'_>) -> Result<Box<dyn Trainee>, Failure> {
+        check_precision(self, start.history, start.step)?;
         Ok(Box::new(trainee::Training::start(start, &self.place, &self.planted)?))
     }
 

@@ -14,17 +14,11 @@ const BURN: &str = "0.22.1";
 /// The numerics of a device.
 pub fn of(place: &Place) -> Numerics {
     let mut details = build();
-    let backend = match place.backend {
-        Backend::Flex => {
-            details.extend(processor());
-            "flex"
-        }
-        Backend::Cuda => {
-            details.extend(gpu(place));
-            "cuda"
-        }
-    };
-    Numerics { backend: backend.into(), details }
+    details.extend(match place.backend {
+        Backend::Flex => processor(),
+        Backend::Gpu(_) => gpu(place),
+    });
+    Numerics { backend: place.backend.name().into(), details }
 }
 
 /// Compiler, flags, versions and features, noted by the build script.
@@ -73,7 +67,7 @@ fn instruction_set() -> &'static str {
 }
 
 /// Model and driver of the GPU.
-#[cfg(feature = "cuda")]
+#[cfg(any(feature = "cuda", feature = "vulkan"))]
 fn gpu(place: &Place) -> BTreeMap<String, String> {
     let driver = std::fs::read_to_string("/proc/driver/nvidia/version").unwrap_or_default();
     let driver = driver.lines().next().unwrap_or(UNKNOWN).to_string();
@@ -81,7 +75,7 @@ fn gpu(place: &Place) -> BTreeMap<String, String> {
     BTreeMap::from([("gpu".into(), name), ("driver".into(), driver)])
 }
 
-#[cfg(not(feature = "cuda"))]
+#[cfg(not(any(feature = "cuda", feature = "vulkan")))]
 fn gpu(_place: &Place) -> BTreeMap<String, String> {
     BTreeMap::new()
 }

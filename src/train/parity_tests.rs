@@ -21,7 +21,7 @@ use super::optimizer::{Weights, gradient_norm};
 use super::testing::{history, plain};
 use crate::history::At;
 use crate::record::{self, State, Tensors};
-use crate::spec::Optimizer;
+use crate::spec::{Optimizer, Precision};
 use crate::task::batch::Batch;
 use crate::task::loss::Loss;
 use crate::task::model::Recursive;
@@ -125,7 +125,7 @@ fn by_graph(model: &Recursive, weights: &Tensors, batch: &Batch, at: &At) -> Pas
     let place = Choice::Cpu.open().unwrap();
     let layout = Layout::new(model);
     let vector = layout.place(weights, "", "weights", &place.device).unwrap();
-    let network = Network::new(model, &layout, &layout.split(&vector));
+    let network = Network::new(model, &layout, &layout.split(&vector), Precision::F32);
     let logits = network.forward(&Input::new(model, batch).place(&place.device), &Dropout::none(&place));
     let [graph, _] = ways(model, weights, batch, at);
     passed(model, logits, graph)

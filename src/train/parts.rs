@@ -25,7 +25,7 @@ impl Stopwatch {
 
     /// A part ends here: it took the time since the last one ended. On a GPU, what was begun is waited for.
     pub fn lap(&self, part: Part) {
-        if self.place.backend == Backend::Cuda {
+        if self.place.backend.is_gpu() {
             // An error is found again by whatever reads from the device next.
             let _ = self.place.device.sync();
         }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Burn, Choice};
+use super::device::Api;
+use super::{Backend, Burn, Choice, Place};
 use crate::execute::{Executor, Start, Stepped, Trainee};
 use crate::history::{History, Origin, Piece, Root, Settings, Source, Span, Versions};
 use crate::record::{Measured, State};
@@ -85,14 +86,40 @@ pub fn history(settings: Settings, end: u64) -> History {
     History::new(root(&micro(), 1), [Span { from: 0, settings }], end)
 }
 
-pub fn begin(history: &History, step: u64, state: Option<State>) -> Box<dyn Trainee> {
-    let sampler = sampler(history.root().model.recursive());
-    Burn::open(Choice::Cpu).unwrap().start(Start { history, step, state, sampler, ledger: false }).unwrap()
+/// Everything that trains: the CPU, and what a GPU runs, on the CPU (burn's graph and its operations for updates and masks) or,
+/// where `RUNNER_TEST_DEVICE` names a device, on that.
+pub fn executors() -> [(&'static str, Burn); 2] {
+    [("cpu", cpu()), ("gpu", gpu())]
 }
 
-/// Trains a history from a state to its end; the last measurement with the last state.
-pub fn train(history: &History, step: u64, state: Option<State>) -> (Vec<Measured>, State) {
-    let mut trainee = begin(history, step, state);
+pub fn cpu() -> Burn {
+    Burn::open(Choice::Cpu).unwrap()
+}
+
+/// What a GPU runs; see [`executors`].
+pub fn gpu() -> Burn {
+    match std::env::var("RUNNER_TEST_DEVICE") {
+        Ok(name) => Burn::open(name.parse().unwrap()).unwrap(),
+        Err(_) => {
+            let cpu = Choice::Cpu.open().unwrap();
+            Burn { place: Place { backend: Backend::Gpu(Api::Cuda), ..cpu }, planted: vec![] }
+        }
+    }
+}
+
+/// Whether [`gpu`] is the CPU doing what a GPU does.
+pub fn is_imitated() -> bool {
+    std::env::var_os("RUNNER_TEST_DEVICE").is_none()
+}
+
+pub fn begin(burn: &Burn, history: &History, step: u64, state: Option<State>) -> Box<dyn Trainee> {
+    let sampler = sampler(history.root().model.recursive());
+    burn.start(Start { history, step, state, sampler, ledger: false }).unwrap()
+}
+
+/// Trains a history from a state to its end; what was measured at every step with the last state.
+pub fn train(burn: &Burn, history: &History, step: u64, state: Option<State>) -> (Vec<Measured>, State) {
+    let mut trainee = begin(burn, history, step, state);
     let measured = (step..history.end()).map(|_| match trainee.step(true, &|| false).unwrap() {
         Stepped::Done(Some(measured)) => measured,
         other => panic!("{other:?}"),

@@ -34,9 +34,9 @@ impl Trace {
         all.map(|parameter| parameter.path.clone()).collect()
     }
 
-    /// The digests that `take` gives, where tensors are digested at every step.
-    pub fn digests(&self, take: impl FnOnce() -> Result<Vec<u64>, Failure>) -> Result<Vec<u64>, Failure> {
-        if self.digests_tensors { take() } else { Ok(vec![]) }
+    /// Whether tensors are digested at every step.
+    pub fn digests_tensors(&self) -> bool {
+        self.digests_tensors
     }
 
     /// Notes an update. `measured` are its terms, in the order of the losses, and the gradient's norm.

@@ -52,7 +52,7 @@ impl Training {
             None => State { model: layout.initial(start.history.root().seed), ..State::default() },
         };
         let health =
-            (place.backend == Backend::Cuda).then(|| Health { flag: Tensor::zeros([1], &place.device), since: start.step });
+            (place.backend.is_gpu()).then(|| Health { flag: Tensor::zeros([1], &place.device), since: start.step });
         Ok(Training {
             weights: Weights::new(layout, &state, place.clone())?,
             feed: Feed::start(start.history, start.step, Arc::clone(&start.sampler))?,
@@ -107,17 +107,12 @@ impl Training {
     /// Makes an update with the batch's gradient, and notes it for the ledger. `measured` are its terms and its norm.
     fn update(&mut self, batch: &Prepared, gradient: Gradient, norm: Tensor<1>, measured: Tensor<1>) -> Result<(), Failure> {
         let at = &batch.at;
-        let mut vector = gradient.vector;
-        let gradients = match &self.trace {
-            Some(trace) => trace.digests(|| self.weights.layout().digests(&mut vector))?,
-            None => vec![],
-        };
-        self.lap(Part::Ledger);
-        self.weights.update(at, vector, norm)?;
+        let digests = self.trace.as_ref().is_some_and(Trace::digests_tensors);
+        let gradients = self.weights.update(at, gradient.vector, norm, digests)?;
         self.lap(Part::Optimizer);
         self.planted.iter().try_for_each(|planted| self.weights.plant(planted, at))?;
         if let Some(trace) = &mut self.trace {
-            let values = trace.digests(|| self.weights.digests())?;
+            let values = if digests { self.weights.digests()? } else { vec![] };
             trace.note(at, batch.digest, measured, gradients, values);
         }
         self.lap(Part::Ledger);
@@ -205,7 +200,7 @@ impl Trainee for Training {
     }
 
     fn device_memory(&self) -> Option<u64> {
-        let usage = self.place.device.memory_pool_usage().filter(|_| self.place.backend == Backend::Cuda);
+        let usage = self.place.device.memory_pool_usage().filter(|_| self.place.backend.is_gpu());
         usage.map(|usage| usage.bytes_reserved)
     }
 }

@@ -24,6 +24,11 @@ pub fn share<T: Send>(threads: usize, items: Vec<T>, work: impl Fn(T) + Sync) {
     });
 }
 
+/// Does two things, side by side where there is more than one thread.
+pub fn both<A: Send, B: Send>(threads: usize, one: impl FnOnce() -> A + Send, other: impl FnOnce() -> B + Send) -> (A, B) {
+    if threads > 1 { rayon::join(one, other) } else { (one(), other()) }
+}
+
 /// A slice cut at ranges that come in order; what lies between them is left out.
 pub fn cut(mut values: &mut [f32], ranges: impl Iterator<Item = (usize, usize)>) -> Vec<&mut [f32]> {
     let mut at = 0;

@@ -1,10 +1,11 @@
 //! The recursive core: one small decoder that refines a latent state and its own answer, pass after pass.
 
 use burn::tensor::activation::{sigmoid, softmax};
-use burn::tensor::{Tensor, module};
+use burn::tensor::Tensor;
 
 use super::Parameters;
 use super::input::Placed;
+use super::products::Products;
 use super::layers::{Attention, FeedForward, Linear, Memory, Norm, add};
 use crate::task::model::Recursive;
 use crate::train::dropout::Dropout;
@@ -47,8 +48,8 @@ impl Core {
             layers: (0..model.decoder_layers).map(|index| Layer::new(model, source, index)).collect(),
             norm_latent: Norm::new(source, "core.norm_latent"),
             norm_answer: Norm::new(source, "core.norm_answer"),
-            out: Linear::new(source, "core.out"),
-            gate: Linear::new(source, "core.gate"),
+            out: Linear::new(source, "core.out", Products::EXACT),
+            gate: Linear::new(source, "core.gate", Products::EXACT),
         }
     }
 
@@ -63,7 +64,7 @@ impl Core {
         let [steps, width] = self.step.dims();
         let mut answers = Vec::with_capacity(steps);
         for step in 0..steps {
-            let p = module::linear(softmax(y.clone(), 2), self.embed.clone(), None);
+            let p = Products::EXACT.apply(softmax(y.clone(), 2), self.embed.clone());
             let place = self.position.clone().add(self.step.clone().slice([step..step + 1, 0..width]));
             let known = p.add(place.unsqueeze_dim::<3>(0));
             for _ in 0..self.latent_steps {

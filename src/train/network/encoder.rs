@@ -1,9 +1,10 @@
 //! The encoder: peaks and precursor to vectors.
 
-use burn::tensor::{Tensor, module};
+use burn::tensor::Tensor;
 
 use super::Parameters;
 use super::input::Placed;
+use super::products::Products;
 use super::layers::{Attention, FeedForward, Linear, Norm, add};
 use crate::task::model::Recursive;
 use crate::train::dropout::Dropout;
@@ -35,7 +36,7 @@ impl Encoder {
             }
         };
         Encoder {
-            intensity: Linear::new(source, "peaks.intensity"),
+            intensity: Linear::new(source, "peaks.intensity", Products::EXACT),
             charge: source.get("precursor.charge"),
             layers: (0..model.encoder_layers).map(layer).collect(),
             norm: Norm::new(source, "encoder.norm"),
@@ -45,7 +46,7 @@ impl Encoder {
     /// The precursor and the peaks as vectors, `[B, 1 + P, d]`.
     pub fn forward(&self, input: &Placed, dropout: &Dropout) -> Tensor<3> {
         let peaks = Tensor::cat(vec![input.mz.clone(), self.intensity.forward(input.log_intensity.clone())], 2);
-        let charge = module::linear(input.charge.clone(), self.charge.clone(), None);
+        let charge = Products::EXACT.apply(input.charge.clone(), self.charge.clone());
         let precursor = charge.add(input.precursor.clone());
         let mut x = dropout.apply(Tensor::cat(vec![precursor, peaks], 1));
         for layer in &self.layers {

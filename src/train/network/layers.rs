@@ -4,6 +4,7 @@ use burn::tensor::activation::{gelu, softmax};
 use burn::tensor::{Tensor, module};
 
 use super::Parameters;
+use super::products::Products;
 use crate::train::dropout::Dropout;
 
 /// Added to the variance in layer norms.
@@ -13,15 +14,17 @@ const NORM_EPSILON: f64 = 1e-5;
 pub struct Linear {
     weight: Tensor<2>,
     bias: Tensor<1>,
+    products: Products,
 }
 
 impl Linear {
-    pub fn new(source: &Parameters, path: &str) -> Linear {
-        Linear { weight: source.get(&format!("{path}.weight")), bias: source.get(&format!("{path}.bias")) }
+    pub fn new(source: &Parameters, path: &str, products: Products) -> Linear {
+        let weight = products.side(source.get(&format!("{path}.weight")));
+        Linear { weight, bias: source.get(&format!("{path}.bias")), products }
     }
 
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        module::linear(x, self.weight.clone(), Some(self.bias.clone()))
+        self.products.apply(x, self.weight.clone()).add(self.bias.clone().unsqueeze())
     }
 }
 
@@ -41,7 +44,7 @@ impl Norm {
     }
 }
 
-/// What is attended to: keys `[B, H, d/H, S]` and values `[B, H, S, d/H]`, and what is added to the scores.
+/// What is attended to: keys `[B, H, d/H, S]` and values `[B, H, S, d/H]`, each a side of products, and what is added to the scores.
 #[derive(Clone)]
 pub struct Memory {
     keys: Tensor<4>,
@@ -57,24 +60,27 @@ pub struct Attention {
     key: Linear,
     value: Linear,
     output: Linear,
+    products: Products,
 }
 
 impl Attention {
     pub fn new(source: &Parameters, path: &str, heads: u32) -> Attention {
-        let part = |name: &str| Linear::new(source, &format!("{path}.{name}"));
+        let products = source.products;
+        let part = |name: &str| Linear::new(source, &format!("{path}.{name}"), products);
         Attention {
             heads: heads as usize,
             query: part("query"),
             key: part("key"),
             value: part("value"),
             output: part("output"),
+            products,
         }
     }
 
     /// Keys and values of what is attended to, `[B, S, d]`: made once where it stays the same over several passes.
     pub fn memory(&self, x: Tensor<3>, bias: Option<Tensor<4>>) -> Memory {
-        let keys = self.split(self.key.forward(x.clone())).swap_dims(2, 3);
-        Memory { keys, values: self.split(self.value.forward(x)), bias }
+        let side = |linear: &Linear, x| self.products.side(self.split(linear.forward(x)));
+        Memory { keys: side(&self.key, x.clone()).swap_dims(2, 3), values: side(&self.value, x), bias }
     }
 
     /// Attends from x, `[B, Q, d]`.
@@ -82,11 +88,11 @@ impl Attention {
         let [batch, length, width] = x.dims();
         let scale = 1.0 / ((width / self.heads) as f64).sqrt();
         let query = self.split(self.query.forward(x).mul_scalar(scale));
-        let mut scores = query.matmul(memory.keys.clone());
+        let mut scores = self.products.multiply(query, memory.keys.clone());
         if let Some(bias) = &memory.bias {
             scores = scores.add(bias.clone());
         }
-        let seen = softmax(scores, 3).matmul(memory.values.clone());
+        let seen = self.products.multiply(softmax(scores, 3), memory.values.clone());
         self.output.forward(seen.swap_dims(1, 2).reshape([batch, length, width]))
     }
 
@@ -106,8 +112,8 @@ pub struct FeedForward {
 impl FeedForward {
     pub fn new(source: &Parameters, path: &str) -> FeedForward {
         FeedForward {
-            widen: Linear::new(source, &format!("{path}.widen")),
-            narrow: Linear::new(source, &format!("{path}.narrow")),
+            widen: Linear::new(source, &format!("{path}.widen"), source.products),
+            narrow: Linear::new(source, &format!("{path}.narrow"), source.products),
         }
     }
 

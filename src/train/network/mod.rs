@@ -5,14 +5,19 @@
 
 mod core;
 mod encoder;
+#[cfg(any(feature = "cuda", feature = "vulkan"))]
+mod exact;
 mod input;
 mod layers;
+mod products;
 
 use burn::tensor::Tensor;
 
 pub use self::input::{Input, Placed};
+use self::products::Products;
 use super::dropout::Dropout;
 use super::layout::Layout;
+use crate::spec::Precision;
 use crate::task::model::Recursive;
 
 /// The network with its parameters on the device.
@@ -23,8 +28,8 @@ pub struct Network {
 
 impl Network {
     /// Builds the network from the parameters' vectors, in the order of the layout.
-    pub fn new(model: &Recursive, layout: &Layout, vectors: &[Tensor<1>]) -> Network {
-        let source = Parameters { layout, vectors };
+    pub fn new(model: &Recursive, layout: &Layout, vectors: &[Tensor<1>], precision: Precision) -> Network {
+        let source = Parameters { layout, vectors, products: Products(precision) };
         Network { encoder: encoder::Encoder::new(model, &source), core: core::Core::new(model, &source) }
     }
 
@@ -39,6 +44,8 @@ impl Network {
 struct Parameters<'a> {
     layout: &'a Layout,
     vectors: &'a [Tensor<1>],
+    /// How the layers of encoder and decoder multiply.
+    products: Products,
 }
 
 impl Parameters<'_> {
