@@ -2,7 +2,8 @@
 //!
 //! With `--serve` it trains what it is told line by line on its standard input, so that `benches/peer/speed.py` can let it
 //! and PyTorch train in turns. A line is a JSON object: `{"model": {..}, "batch": 16}` begins a training and is answered
-//! by `{"ready": true}`; `{"steps": 5}` trains on and is answered by `{"seconds": 0.123}`.
+//! by `{"ready": true}`; `{"steps": 5}` trains on and is answered by `{"seconds": 0.123}`. The first may say `"device": "cuda"`
+//! and `"precision": "bf16"`; without, it is the CPU and f32.
 
 use std::io::{BufRead, Write};
 use std::sync::Arc;
@@ -31,13 +32,14 @@ const TURNS: usize = 5;
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Ask {
-    Begin { model: Recursive, batch: u32 },
+    Begin { model: Recursive, batch: u32, device: Option<String>, precision: Option<String> },
     Train { steps: u64 },
 }
 
 /// A network in training.
 struct Side {
     trainee: Box<dyn Trainee>,
+    device: Choice,
 }
 
 fn main() {
@@ -54,10 +56,11 @@ fn serve() {
         let line = line.expect("a line of the standard input");
         let ask: Ask = serde_json::from_str(&line).unwrap_or_else(|error| panic!("`{line}`: {error}"));
         let answer = match ask {
-            Ask::Begin { model, batch } => {
+            Ask::Begin { model, batch, device, precision } => {
                 // The last one's thread of batches ends before the next begins.
                 drop(side.take());
-                side = Some(Side::begin(&model, batch));
+                let device: Choice = device.as_deref().unwrap_or("cpu").parse().expect("a device");
+                side = Some(Side::begin(&model, batch, device, precision_of(precision.as_deref())));
                 json!({ "ready": true })
             }
             Ask::Train { steps } => json!({ "seconds": side.as_mut().expect("a training was begun").train(steps) }),
@@ -67,12 +70,21 @@ fn serve() {
     }
 }
 
-/// Ours alone, where `speed.py` compares.
+/// A number format by its name in `speed.py`.
+fn precision_of(name: Option<&str>) -> Precision {
+    match name {
+        None | Some("f32") => Precision::F32,
+        Some("bf16") => Precision::Bf16,
+        Some(other) => panic!("`{other}` is no number format: `f32` and `bf16` are"),
+    }
+}
+
+/// Ours alone, on the CPU, where `speed.py` compares.
 fn table() {
     println!("{:<8} {:>6} {:>12}", "size", "batch", "ms a step");
     for (name, model, batches) in sizes() {
         for batch in batches {
-            let mut side = Side::begin(&model, batch);
+            let mut side = Side::begin(&model, batch, Choice::Cpu, Precision::F32);
             let first = side.train(1);
             let steps = ((TURN / side.train(1).min(first)) as u64).clamp(1, 100);
             let mut turns: Vec<f64> = (0..TURNS).map(|_| side.train(steps) / steps as f64).collect();
@@ -121,7 +133,7 @@ fn sizes() -> [(&'static str, Recursive, Vec<u32>); 4] {
 }
 
 impl Side {
-    fn begin(model: &Recursive, batch: u32) -> Side {
+    fn begin(model: &Recursive, batch: u32, device: Choice, precision: Precision) -> Side {
         let synthetic = Synthetic { length: LENGTHS.0..=LENGTHS.1, fragment_charges: 1 };
         let root = Root {
             origin: Origin::Initial,
@@ -130,25 +142,33 @@ impl Side {
             model_version: Versions::CURRENT.model,
             data: Source::Synthetic { synthetic: synthetic.clone(), version: 1 },
         };
-        let history = History::new(root, [Span { from: 0, settings: settings(model, batch) }], END);
+        let history = History::new(root, [Span { from: 0, settings: settings(model, batch, precision) }], END);
         let sampler = Arc::new(Sampler::new(model, vec![(1.0, Drawer::Synthetic(synthetic))]));
-        let burn = Burn::open(Choice::Cpu).expect("the CPU is there");
+        let burn = Burn::open(device).expect("the device is there");
         let start = Start { history: &history, step: 0, state: None, sampler, ledger: false };
-        Side { trainee: burn.start(start).expect("training begins") }
+        Side { trainee: burn.start(start).expect("training begins"), device }
     }
 
-    /// Seconds that some steps take.
+    /// Seconds that some steps take. A GPU is still at work when a call returns, unless it read the loss back, and then at the
+    /// update that follows. So there a step is made first that is not counted: the clock runs from one reading to another.
     fn train(&mut self, steps: u64) -> f64 {
+        if self.device != Choice::Cpu {
+            self.step(true);
+        }
         let begun = Instant::now();
-        for _ in 0..steps {
-            self.trainee.step(false, &|| false).expect("the step is made");
+        for left in (0..steps).rev() {
+            self.step(left == 0);
         }
         begun.elapsed().as_secs_f64()
+    }
+
+    fn step(&mut self, read: bool) {
+        self.trainee.step(read, &|| false).expect("the step is made");
     }
 }
 
 /// Everything switched on; noise fills the spectra up to the model's peaks.
-fn settings(model: &Recursive, batch: u32) -> Settings {
+fn settings(model: &Recursive, batch: u32, precision: Precision) -> Settings {
     let weights = [(Loss::CrossEntropy, 1.0), (Loss::Spectrum, 0.1), (Loss::Precursor, 0.05)];
     let versions = Versions::CURRENT;
     let noise = model.peaks.saturating_sub(2 * (LENGTHS.0 - 1));
@@ -167,6 +187,6 @@ fn settings(model: &Recursive, batch: u32) -> Settings {
         ema: Some(0.999),
         dropout: 0.1,
         supervision: Supervision::Linear,
-        precision: Precision::F32,
+        precision,
     }
 }

@@ -147,29 +147,37 @@ class Recursive(nn.Module):
 
     def forward(self, shown: Shown):
         """Logits `[B, L, V]` after each supervised pass."""
-        spectrum = self.encode(shown)
-        memories = [layer.cross_attention.memory(spectrum) for layer in self.decoder]
-        batch = spectrum.shape[0]
-        y, z = self.answer.expand(batch, -1, -1), self.latent.expand(batch, -1, -1)
+        memories = self.encode(shown)
+        batch = shown.mz.shape[0]
+        y, z = self.answer.repeat(batch, 1, 1), self.latent.repeat(batch, 1, 1)
         answers = []
         for step in self.step:
-            known = y.softmax(-1) @ self.embed + (self.position + step)
-            for _ in range(self.model.latent_steps):
-                z = z + self.norm_latent(self.decode(known + z, memories, shown.visible))
-            h = known + z
-            own = [layer.cross_attention.memory(h) for layer in self.decoder]
-            x = self.norm_answer(self.decode(h, own, None))
-            y = torch.lerp(y, self.out(x), self.gate(x).sigmoid())
+            y, z = self.advance(step, y, z, memories, shown.visible)
             answers.append(y)
         return answers
 
     def encode(self, shown):
+        """Keys and values of the spectrum, for each layer of the decoder."""
         peaks = torch.cat([shown.mz, self.intensity(shown.brightness)], dim=2)
         precursor = self.charge(shown.charge) + shown.precursor
         x = self.drop(torch.cat([precursor, peaks], dim=1))
         for layer in self.encoder:
             x = layer(x, shown.visible)
-        return self.norm_encoder(x)
+        spectrum = self.norm_encoder(x)
+        return [layer.cross_attention.memory(spectrum) for layer in self.decoder]
+
+    def advance(self, step, y, z, memories, visible):
+        """The answer and the latent state after one more supervised pass."""
+        known = y.softmax(-1) @ self.embed + (self.position + step)
+        for _ in range(self.model.latent_steps):
+            z = z + self.norm_latent(self.decode(known + z, memories, visible))
+        h = known + z
+        own = [layer.cross_attention.memory(h) for layer in self.decoder]
+        x = self.norm_answer(self.decode(h, own, None))
+        # Where the layers are in bf16, the answer is not.
+        with torch.autocast(x.device.type, enabled=False):
+            x = x.to(self.out.weight.dtype)
+            return torch.lerp(y, self.out(x), self.gate(x).sigmoid()), z
 
     def decode(self, x, memories, visible):
         for layer, memory in zip(self.decoder, memories):

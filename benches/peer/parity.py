@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Writes the fixtures that the Rust tests of parity read, and checks them with PyTorch in f32.
 
-    python benches/peer/parity.py make     # writes tests/fixtures/parity/<name>/
-    python benches/peer/parity.py check    # PyTorch in f32 against them: a table
+    python benches/peer/parity.py make        # writes tests/fixtures/parity/<name>/
+    python benches/peer/parity.py check       # PyTorch in f32 against them: a table
+    python benches/peer/parity.py mistakes    # the same with mistakes in its updates: each must be noticed
 
 Expected values are computed in f64 and rounded to f32. What is in a folder is described in docs/peer.md.
 """
@@ -23,7 +24,10 @@ from model import Recursive
 
 FIXTURES = Path(__file__).resolve().parents[2] / "tests" / "fixtures" / "parity"
 STEPS = 20
-PEAK = 1e-4
+# The rate rises to this at the last update, so that late mistakes count.
+PEAK = 2e-4
+# What each update clips to, as a share of the first gradient's norm. None: it is not clipped; 3: the norm stays below.
+CLIPS = [None, 0.1, None, 3, None, 0.3, 0.05, None, 0.05, 3, None, None, 0.1, 0.2, 3, None, None, 0.1, 0.05, None]
 MODELS = {
     # The micro model of the Rust tests: spectra fill all of its peaks.
     "micro": (Model(16, 2, 1, 1, 2, 1, 20, 12), dict(lengths=(5, 10), noise=6)),
@@ -40,15 +44,16 @@ TRAINED = {"micro": 500, "deep": 500}
 
 
 def settings(model):
-    rate = [PEAK * (k + 1) / 5 if k < 5 else PEAK * (0.1 + 0.45 * (1 + math.cos(math.pi * (k - 5) / 15))) for k in range(STEPS)]
+    """No hyper-parameter is the default of anyone, and each matters over the updates: an epsilon among the gradient's elements,
+    a second beta that forgets, an average that lags."""
     return {
         "model": asdict(model),
         "weights": {"CrossEntropy": 1.0, "Spectrum": 0.1, "Precursor": 0.1},
         "label_smoothing": 0.1,
-        "clip": None,
-        "ema": 0.3,
-        "optimizer": {"weight_decay": 0.05, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8},
-        "rate": rate,
+        "clip": [None] * STEPS,
+        "ema": 0.6,
+        "optimizer": {"weight_decay": 0.5, "beta_1": 0.8, "beta_2": 0.9, "epsilon": 1e-4},
+        "rate": [PEAK * (step + 1) / STEPS for step in range(STEPS)],
     }
 
 
@@ -74,33 +79,48 @@ class Peer:
     def gradient(self):
         return self.network.write(lambda parameter: parameter.grad)
 
+    def options(self):
+        chosen = self.settings["optimizer"]
+        return dict(betas=(chosen["beta_1"], chosen["beta_2"]), eps=chosen["epsilon"], weight_decay=chosen["weight_decay"])
+
+    def optimizer(self):
+        return torch.optim.AdamW(self.network.parameters(), **self.options())
+
+    def clip(self, step, norm):
+        """What a gradient of this norm is multiplied by."""
+        most = self.settings["clip"][step]
+        return 1.0 if most is None else min(1.0, most / norm)
+
+    def stays(self, step):
+        """Share of the running average that stays at an update."""
+        return min(self.settings["ema"], (2 + step) / (11 + step))
+
     def train(self, steps):
-        """Makes updates; terms and gradient norms before each, and the running average after the last."""
-        options = self.settings["optimizer"]
+        """Makes updates; terms and gradient norm before each, how far the running average went after each, and what it is after
+        the last."""
         parameters = list(self.network.parameters())
-        adamw = torch.optim.AdamW(
-            parameters,
-            betas=(options["beta_1"], options["beta_2"]),
-            eps=options["epsilon"],
-            weight_decay=options["weight_decay"],
-        )
-        average = [parameter.detach().clone() for parameter in parameters]
-        course = {name: [] for name in [*losses.TERMS, "gradient_norm"]}
+        adamw = self.optimizer()
+        start = [parameter.detach().clone() for parameter in parameters]
+        average = [value.clone() for value in start]
+        course = {name: [] for name in [*losses.TERMS, "gradient_norm", "way_of_average"]}
         for step in range(steps):
             _, terms = self.backward()
-            norm = torch.sqrt(sum(parameter.grad.square().sum() for parameter in parameters))
-            for name, value in [*terms.items(), ("gradient_norm", norm)]:
-                course[name].append(float(value.detach()))
-            most = self.settings["clip"]
-            if most is not None and norm > most:
-                for parameter in parameters:
-                    parameter.grad.mul_(most / norm)
+            norm = length(parameter.grad for parameter in parameters)
+            scale = self.clip(step, norm)
+            for parameter in parameters:
+                parameter.grad.mul_(scale)
             adamw.param_groups[0]["lr"] = self.settings["rate"][step]
             adamw.step()
-            decay = min(self.settings["ema"], (2 + step) / (11 + step))
-            torch._foreach_lerp_(average, [parameter.detach() for parameter in parameters], 1 - decay)
+            torch._foreach_lerp_(average, [parameter.detach() for parameter in parameters], 1 - self.stays(step))
+            way = length(mean - value for mean, value in zip(average, start))
+            for name, value in [*terms.items(), ("gradient_norm", norm), ("way_of_average", way)]:
+                course[name].append(float(value.detach()))
         of = {id(parameter): mean for parameter, mean in zip(parameters, average)}
         return course, self.network.write(lambda parameter: of[id(parameter)])
+
+
+def length(tensors):
+    return torch.sqrt(sum(tensor.square().sum() for tensor in tensors))
 
 
 def results(peer):
@@ -143,12 +163,10 @@ def make(name):
     batch.neutral_mass[2] += np.float32(30.0)
     chosen = settings(model)
     weights = trained(model, batch, chosen, TRAINED[name])
-    # Some of the updates are clipped and some are not.
-    course, _ = Peer(model, batch, chosen, weights, torch.float64).train(STEPS)
-    norms = sorted(course["gradient_norm"])
-    chosen["clip"] = round((norms[STEPS // 2 - 1] + norms[STEPS // 2]) / 2, 3)
+    first = float(Peer(model, batch, chosen, weights, torch.float64).train(1)[0]["gradient_norm"][0])
+    chosen["clip"] = [share and float(f"{share * first:.3g}") for share in CLIPS]
     expected = results(Peer(model, batch, chosen, weights, torch.float64))
-    print(name, {key: round(float(expected[key]), 4) for key in expected if key.startswith("term.")}, "norms", [round(n, 3) for n in norms])
+    print(name, {key: round(float(expected[key]), 4) for key in expected if key.startswith("term.")}, f"norm {first:.3g}")
     folder = FIXTURES / name
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "settings.json").write_text(json.dumps(chosen, indent=1) + "\n")
@@ -171,9 +189,9 @@ def distance(got, expected, floor=0.0):
     return float((got - expected).norm()) / size if size else float((got - expected).norm())
 
 
-def check(name):
-    model, batch, chosen, weights, expected = read(name)
-    found = {key: value.double() for key, value in results(Peer(model, batch, chosen, weights, torch.float32)).items()}
+def compare(peer, weights, expected):
+    """Rows of what is compared, how far apart it is, and the bound."""
+    found = {key: value.double() for key, value in results(peer).items()}
     expected = {key: value.double() for key, value in expected.items()}
     assert found.keys() == expected.keys()
     of = lambda kind: [key for key in expected if key.startswith(kind + ".")]
@@ -186,22 +204,92 @@ def check(name):
     worst = max(of("gradient"), key=lambda key: distance(found[key], expected[key], floor))
     rows.append((f"gradient, worst tensor ({worst[9:]})", distance(found[worst], expected[worst], floor), 1e-3))
     for key in of("step"):
-        rows.append((f"{STEPS} steps: {key[5:]}, largest relative", float((found[key] / expected[key] - 1).abs().max()), 1e-3))
-    # Gradients that are 0 but for rounding become whole steps in AdamW.
-    moved = [key[9:] for key in of("gradient") if float(expected[key].norm()) > 1e-6 * whole]
+        rows.append((f"{STEPS} updates: {key[5:]}, largest relative", float((found[key] / expected[key] - 1).abs().max()), 1e-3))
     for kind in ["after", "average"]:
-        far = {key: distance(found[f"{kind}.{key}"] - weights[key], expected[f"{kind}.{key}"] - weights[key]) for key in moved}
+        far = {key: distance(found[f"{kind}.{key}"] - weights[key], expected[f"{kind}.{key}"] - weights[key]) for key in weights}
         worst = max(far, key=far.get)
-        rows.append((f"{STEPS} steps: way of {kind}, worst tensor ({worst})", far[worst], 1e-2))
+        rows.append((f"{STEPS} updates: way of {kind}, worst tensor ({worst})", far[worst], 1e-2))
+    return rows
+
+
+def check(name):
+    model, batch, chosen, weights, expected = read(name)
+    rows = compare(Peer(model, batch, chosen, weights, torch.float32), weights, expected)
     print(f"\n{name}: PyTorch {torch.__version__} in f32 against f64")
     for what, value, bound in rows:
         print(f"  {what:<70} {value:9.1e}  bound {bound:.0e}  {'ok' if value <= bound else 'TOO FAR'}")
     return all(value <= bound for _, value, bound in rows)
 
 
+class Coupled(Peer):
+    """Adam: the decay goes through the moments."""
+
+    def optimizer(self):
+        return torch.optim.Adam(self.network.parameters(), **self.options())
+
+
+class Uncorrected(Peer):
+    """Nothing corrects the moments for having begun as zeros: as after many updates."""
+
+    def optimizer(self):
+        adamw = super().optimizer()
+        for parameter in self.network.parameters():
+            zeros = torch.zeros_like(parameter)
+            adamw.state[parameter] = {"step": torch.tensor(1e6), "exp_avg": zeros, "exp_avg_sq": zeros.clone()}
+        return adamw
+
+
+class Scaled(Peer):
+    """Clipping that makes small gradients larger."""
+
+    def clip(self, step, norm):
+        most = self.settings["clip"][step]
+        return 1.0 if most is None else most / norm
+
+
+class Cold(Peer):
+    """A running average that does not follow faster at first."""
+
+    def stays(self, step):
+        return self.settings["ema"]
+
+
+def mistaken(chosen):
+    """Mistakes in the updates: what it is, the settings, and who makes it."""
+    other = lambda **change: {**chosen, "optimizer": {**chosen["optimizer"], **change}}
+    late = lambda name: {**chosen, name: [chosen[name][0], *chosen[name][:-1]]}
+    return [
+        ("no clipping", {**chosen, "clip": [None] * STEPS}, Peer),
+        ("clipping of the update before", late("clip"), Peer),
+        ("clipping that also makes larger", chosen, Scaled),
+        ("rate of the update before", late("rate"), Peer),
+        ("beta_1 of 0.85", other(beta_1=0.85), Peer),
+        ("beta_2 of 0.92", other(beta_2=0.92), Peer),
+        ("beta_2 of 0.999", other(beta_2=0.999), Peer),
+        ("epsilon of 1.1e-4", other(epsilon=1.1e-4), Peer),
+        ("no bias correction", chosen, Uncorrected),
+        ("weight decay of 0.45", other(weight_decay=0.45), Peer),
+        ("weight decay coupled", chosen, Coupled),
+        ("averaging decay of 0.65", {**chosen, "ema": 0.65}, Peer),
+        ("averaging that is not faster at first", chosen, Cold),
+    ]
+
+
+def mistakes(name):
+    model, batch, chosen, weights, expected = read(name)
+    print(f"\n{name}: the row that is furthest off, as a multiple of its bound")
+    noticed = []
+    for what, settings, peer in mistaken(chosen):
+        rows = compare(peer(model, batch, settings, weights, torch.float32), weights, expected)
+        row, value, bound = max(rows, key=lambda row: row[1] / row[2])
+        noticed.append(value > bound)
+        print(f"  {what:<38} {value / bound:6.1f}  {'noticed' if noticed[-1] else 'NOT NOTICED'}: {row}")
+    return check(name) and all(noticed)
+
+
 def main():
     torch.set_num_threads(1)
-    commands = {"make": make, "check": check}
+    commands = {"make": make, "check": check, "mistakes": mistakes}
     if len(sys.argv) != 2 or sys.argv[1] not in commands:
         sys.exit(__doc__)
     done = [commands[sys.argv[1]](name) for name in MODELS]
