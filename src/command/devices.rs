@@ -17,7 +17,7 @@ pub(crate) fn list(json: bool) -> Result<(), Fault> {
 pub(crate) fn taken(numerics: &Numerics) -> String {
     let detail = |name: &str| numerics.details.get(name).cloned().unwrap_or_else(|| "unknown".into());
     match numerics.backend.as_str() {
-        "cuda" | "vulkan" => format!("a GPU ({})", detail("gpu")),
+        "cuda" | "wgpu" => format!("a GPU ({})", detail("gpu")),
         _ => format!("the CPU ({})", detail("cpu")),
     }
 }

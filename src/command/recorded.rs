@@ -136,10 +136,9 @@ impl Source {
             let now = &found.manifest.numerics;
             match recorded.numerics.is_empty() {
                 true => (vec![], Promise::Bits),
-                false => (
-                    differences(&recorded.numerics, &now.named()),
-                    Numerics::of_names(recorded.numerics.clone()).promise(now),
-                ),
+                false => {
+                    (differences(&recorded.numerics, &now.named()), Numerics::of_names(recorded.numerics.clone()).promise(now))
+                }
             }
         };
         let stretch = |found: &Found| {

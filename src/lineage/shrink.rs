@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::course;
 use super::library::Library;
-use crate::spec::{self, Change, Curriculum, CurriculumChoice, Experiment, Model, Name, Parent, Precision, Rate, Training, Validation};
+use crate::spec::{
+    self, Change, Curriculum, CurriculumChoice, Experiment, Model, Name, Parent, Precision, Rate, Training, Validation,
+};
 use crate::task::model::Recursive;
 
 /// Width, batch and spectra of a rehearsal.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// history. [`Numerics::promise`] says what equal ones promise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Numerics {
-    /// `flex` (the CPU), `cuda`, `vulkan`, or `fake` in tests.
+    /// `flex` (the CPU), `cuda`, `wgpu`, or `fake` in tests.
     pub backend: String,
     /// By name: CPU or GPU model, driver, compiler, versions of the numeric crates, features.
     pub details: BTreeMap<String, String>,
@@ -40,7 +40,7 @@ impl fmt::Display for Promise {
 impl Numerics {
     /// Whether it trained on a device with a memory and a pace of its own.
     pub fn is_gpu(&self) -> bool {
-        ["cuda", "vulkan"].contains(&self.backend.as_str())
+        ["cuda", "wgpu"].contains(&self.backend.as_str())
     }
 
     /// What is promised where the same history was trained under these and under others.

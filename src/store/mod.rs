@@ -66,10 +66,14 @@ pub enum StoreError {
     )]
     Contradiction { path: String, kept: String, new: String },
     /// The same where equal bits were not promised, and the checkpoint that was there has its tensors.
-    #[error("`{path}` was there already, with other tensors ({kept}.. there, {new}.. now), as another machine, or a GPU, may give: what was there stays, and training goes on from it")]
+    #[error(
+        "`{path}` was there already, with other tensors ({kept}.. there, {new}.. now), as another machine, or a GPU, may give: what was there stays, and training goes on from it"
+    )]
     Overtaken { path: String, kept: String, new: String },
     /// The same where the tensors were taken from the checkpoint to save space.
-    #[error("`{path}` was trained again, to put back the tensors it was thinned of, and came to others ({kept}.. recorded, {new}.. now), as another machine, or a GPU, may give; what grew from it grew from those that are gone: begin at a step whose tensors are kept, or train under another name")]
+    #[error(
+        "`{path}` was trained again, to put back the tensors it was thinned of, and came to others ({kept}.. recorded, {new}.. now), as another machine, or a GPU, may give; what grew from it grew from those that are gone: begin at a step whose tensors are kept, or train under another name"
+    )]
     Unrestored { path: String, kept: String, new: String },
 }
 

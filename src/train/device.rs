@@ -18,8 +18,8 @@ pub enum Choice {
     Cpu,
     /// The NVIDIA GPU with this index.
     Cuda(usize),
-    /// Whatever Vulkan finds first. For testing what a GPU runs where there is none: a driver in software will do.
-    Vulkan,
+    /// Whatever wgpu finds first. For testing what a GPU runs where there is none: a driver in software will do.
+    Wgpu,
 }
 
 /// The backend behind an open device.
@@ -35,7 +35,7 @@ pub enum Backend {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Api {
     Cuda,
-    Vulkan,
+    Wgpu,
 }
 
 impl Backend {
@@ -44,7 +44,7 @@ impl Backend {
         match self {
             Backend::Flex => "flex",
             Backend::Gpu(Api::Cuda) => "cuda",
-            Backend::Gpu(Api::Vulkan) => "vulkan",
+            Backend::Gpu(Api::Wgpu) => "wgpu",
         }
     }
 
@@ -58,6 +58,8 @@ impl Backend {
 pub struct Place {
     pub device: Device,
     pub backend: Backend,
+    /// Whether kernels of our own run there; tests imitate a GPU without them.
+    pub has_kernels: bool,
     /// The machine's cores, shared by all that was opened with this place.
     pub crew: Crew,
 }
@@ -71,7 +73,7 @@ impl FromStr for Choice {
             "auto" => Ok(Choice::Auto),
             "cpu" => Ok(Choice::Cpu),
             "cuda" => Ok(Choice::Cuda(0)),
-            "vulkan" => Ok(Choice::Vulkan),
+            "wgpu" => Ok(Choice::Wgpu),
             _ => match text.strip_prefix("cuda:") {
                 Some(number) => index(number).map(Choice::Cuda),
                 None => Err(format!("`{text}` is no device: write `auto`, `cpu`, `cuda` or `cuda:1`")),
@@ -86,7 +88,7 @@ impl fmt::Display for Choice {
             Choice::Auto => f.write_str("auto"),
             Choice::Cpu => f.write_str("cpu"),
             Choice::Cuda(index) => write!(f, "cuda:{index}"),
-            Choice::Vulkan => f.write_str("vulkan"),
+            Choice::Wgpu => f.write_str("wgpu"),
         }
     }
 }
@@ -97,7 +99,7 @@ impl Choice {
         match self {
             Choice::Cpu => Ok(cpu()),
             Choice::Cuda(index) => cuda(index),
-            Choice::Vulkan => vulkan(),
+            Choice::Wgpu => wgpu(),
             Choice::Auto if gpus() > 0 => cuda(0),
             Choice::Auto => Ok(cpu()),
         }
@@ -115,7 +117,7 @@ impl Place {
 }
 
 fn cpu() -> Place {
-    Place { device: Device::flex(), backend: Backend::Flex, crew: Crew::new() }
+    Place { device: Device::flex(), backend: Backend::Flex, has_kernels: false, crew: Crew::new() }
 }
 
 /// Number of NVIDIA GPUs this build can use. Opening a GPU that is not there panics, so they are counted first.
@@ -137,7 +139,7 @@ fn cuda(index: usize) -> Result<Place, Failure> {
         found if index >= found => {
             Err(Failure::Device(format!("there is no `cuda:{index}`: {found} GPU(s) were found, counted from 0")))
         }
-        _ => Ok(Place { device: Device::cuda(index), backend: Backend::Gpu(Api::Cuda), crew: Crew::new() }),
+        _ => Ok(Place { device: Device::cuda(index), backend: Backend::Gpu(Api::Cuda), has_kernels: true, crew: Crew::new() }),
     }
 }
 
@@ -147,23 +149,24 @@ fn cuda(index: usize) -> Result<Place, Failure> {
     Err(Failure::Device(format!("`cuda:{index}` needs a build with the feature `cuda`: {how}")))
 }
 
-#[cfg(feature = "vulkan")]
-fn vulkan() -> Result<Place, Failure> {
+#[cfg(feature = "wgpu")]
+fn wgpu() -> Result<Place, Failure> {
     use burn::tensor::{DeviceKind, DeviceType};
-    match Device::enumerate(DeviceType::Vulkan).into_iter().count() {
-        0 => Err(Failure::Device("Vulkan found no device: is a driver installed?".into())),
+    match Device::enumerate(DeviceType::Wgpu).into_iter().count() {
+        0 => Err(Failure::Device("wgpu found no device: is a driver installed?".into())),
         _ => Ok(Place {
-            device: Device::vulkan(DeviceKind::DefaultDevice),
-            backend: Backend::Gpu(Api::Vulkan),
+            device: Device::wgpu(DeviceKind::DefaultDevice),
+            backend: Backend::Gpu(Api::Wgpu),
+            has_kernels: true,
             crew: Crew::new(),
         }),
     }
 }
 
-#[cfg(not(feature = "vulkan"))]
-fn vulkan() -> Result<Place, Failure> {
-    let how = "it is for tests, and built with `cargo build --release --features vulkan`";
-    Err(Failure::Device(format!("`vulkan` needs a build with the feature `vulkan`: {how}")))
+#[cfg(not(feature = "wgpu"))]
+fn wgpu() -> Result<Place, Failure> {
+    let how = "it is for tests, and built with `cargo build --release --features wgpu`";
+    Err(Failure::Device(format!("`wgpu` needs a build with the feature `wgpu`: {how}")))
 }
 
 #[cfg(test)]

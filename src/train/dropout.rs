@@ -1,13 +1,21 @@
-//! Dropout on a device's tensors: the masks of [`Masks`], in the order of the uses.
-//!
-//! Host and device compute the same bits. All products stay below 2^63, so that nothing depends on how integers overflow.
+//! Dropout on a device's tensors: the masks of [`Masks`], in the order of the uses. Host and device drop the same elements.
 
 use std::cell::Cell;
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+use std::cell::RefCell;
 
-use burn::tensor::{DType, Int, Tensor, TensorData};
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+use burn::tensor::{DType, Int};
+use burn::tensor::{Tensor, TensorData};
 
-use super::device::{Backend, Place};
-use super::host::masks::{LOW, MIX, Masks, hash};
+use super::device::Place;
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+use super::gpu;
+use super::host::masks::{Masks, hash};
+
+/// Sites whose keys are sent to a GPU at once.
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+const SENT: u64 = 64;
 
 /// The masks of one forward pass over a few rows of a batch. Every use in the network is a site of its own, in the order
 /// of the calls.
@@ -15,17 +23,30 @@ pub struct Dropout {
     masks: Masks,
     site: Cell<u64>,
     place: Place,
+    /// The keys of [`SENT`] sites, the next among them.
+    #[cfg(any(feature = "cuda", feature = "wgpu"))]
+    sent: RefCell<Option<Tensor<2, Int>>>,
 }
 
 impl Dropout {
     /// Drops nothing and costs nothing.
     pub fn none(place: &Place) -> Dropout {
-        Dropout { masks: Masks::none(), site: Cell::new(0), place: place.clone() }
+        Dropout::of(Masks::none(), place)
     }
 
     /// Masks for the rows of the samples `slots` of a step.
     pub fn new(chance: f64, seed: u64, step: u64, slots: std::ops::Range<usize>, place: &Place) -> Dropout {
-        Dropout { masks: Masks::new(chance, seed, step, slots), site: Cell::new(0), place: place.clone() }
+        Dropout::of(Masks::new(chance, seed, step, slots), place)
+    }
+
+    fn of(masks: Masks, place: &Place) -> Dropout {
+        Dropout {
+            masks,
+            site: Cell::new(0),
+            place: place.clone(),
+            #[cfg(any(feature = "cuda", feature = "wgpu"))]
+            sent: RefCell::default(),
+        }
     }
 
     /// Sets elements of x, `[B, S, d]`, to 0 by chance and scales the others by 1 / (1 - chance).
@@ -33,50 +54,43 @@ impl Dropout {
         if !self.masks.drops() {
             return x;
         }
-        let shape = x.dims();
-        let keys = self.next_site();
-        let mask = match self.place.backend {
-            Backend::Flex => self.host_mask(&keys, shape),
-            Backend::Gpu(_) => self.device_mask(&keys, shape),
-        };
+        let site = self.site.replace(self.site.get() + 1);
+        #[cfg(any(feature = "cuda", feature = "wgpu"))]
+        if self.place.has_kernels {
+            return self.drop_there(x, site);
+        }
+        let mask = self.mask(site, x.dims());
         x.mul(mask)
     }
 
-    /// The rows' keys, below 2^32, for the next site.
-    fn next_site(&self) -> Vec<u64> {
-        let site = self.site.replace(self.site.get() + 1);
-        (0..self.masks.rows()).map(|row| u64::from(self.masks.key(row, site))).collect()
+    /// The rows' keys for a site.
+    fn keys(&self, site: u64) -> impl Iterator<Item = u32> {
+        (0..self.masks.rows()).map(move |row| self.masks.key(row, site))
     }
 
-    fn host_mask(&self, keys: &[u64], [rows, length, width]: [usize; 3]) -> Tensor<3> {
+    /// The mask, made here.
+    fn mask(&self, site: u64, [rows, length, width]: [usize; 3]) -> Tensor<3> {
         let (threshold, scale) = (self.masks.threshold() as u32, self.masks.scale());
         let mut mask = Vec::with_capacity(rows * length * width);
-        for &key in keys {
-            let element = |index: u32| if hash(index, key as u32) < threshold { 0.0 } else { scale };
+        for key in self.keys(site) {
+            let element = |index: u32| if hash(index, key) < threshold { 0.0 } else { scale };
             mask.extend((0..(length * width) as u32).map(element));
         }
         Tensor::from_data(TensorData::new(mask, [rows, length, width]), &self.place.device)
     }
 
-    /// The same as [`Dropout::host_mask`] in operations on the device.
-    fn device_mask(&self, keys: &[u64], [rows, length, width]: [usize; 3]) -> Tensor<3> {
-        let device = &self.place.device;
-        let whole = (device, DType::I64);
-        let keys: Vec<i64> = keys.iter().map(|&key| key as i64).collect();
-        let keys = Tensor::<2, Int>::from_data(TensorData::new(keys, [rows, 1]), whole);
-        let count = (length * width) as i64;
-        let mut hash = Tensor::<1, Int>::arange(0..count, whole).reshape([1, length * width]);
-        for round in 0..3 {
-            hash = hash.clone().bitwise_xor(hash.bitwise_right_shift_scalar(16));
-            hash = match round {
-                0 => hash.repeat_dim(0, rows).bitwise_xor(keys.clone().repeat_dim(1, length * width)),
-                _ => hash,
-            };
-            hash = hash.mul_scalar(MIX as i64).bitwise_and_scalar(LOW as i64);
+    /// The same without a mask, by a kernel on the device.
+    #[cfg(any(feature = "cuda", feature = "wgpu"))]
+    fn drop_there(&self, x: Tensor<3>, site: u64) -> Tensor<3> {
+        let mut sent = self.sent.borrow_mut();
+        if site.is_multiple_of(SENT) {
+            let keys: Vec<u32> = (site..site + SENT).flat_map(|site| self.keys(site)).collect();
+            let data = TensorData::new(keys, [SENT as usize, self.masks.rows()]);
+            *sent = Some(Tensor::from_data(data, (&self.place.device, DType::U32)));
         }
-        let hash = hash.clone().bitwise_xor(hash.bitwise_right_shift_scalar(16));
-        let kept = hash.greater_equal_elem(self.masks.threshold() as i64).float();
-        kept.mul_scalar(self.masks.scale()).reshape([rows, length, width])
+        let keys = sent.clone().expect("the keys of the first site were sent");
+        let number = (site % SENT) as u32;
+        gpu::dropped(x, keys, gpu::Site { number, threshold: self.masks.threshold() as u32, scale: self.masks.scale() })
     }
 }
 
@@ -95,14 +109,24 @@ mod tests {
         Tensor::ones([rows, 7, 48], &Choice::Cpu.open().unwrap().device)
     }
 
+    /// With a GPU at hand (`RUNNER_TEST_DEVICE`) its kernel is held against the mask made here, over more sites than are sent at
+    /// once, and so is the gradient.
     #[test]
-    fn host_and_device_compute_the_same_bits() {
-        let place = Choice::Cpu.open().unwrap();
+    fn host_and_device_drop_the_same_elements() {
+        let place = crate::train::testing::gpu().place;
         for chance in [0.1, 0.5, 0.9] {
             let dropout = Dropout::new(chance, 3, 1000, 0..5, &place);
-            let keys = dropout.next_site();
             let shape = [5, 300, 48];
-            assert_eq!(values(dropout.host_mask(&keys, shape)), values(dropout.device_mask(&keys, shape)));
+            for site in 0..130 {
+                let x = Tensor::<3>::ones(shape, &place.device).autodiff().require_grad();
+                let dropped = dropout.apply(x.clone());
+                if site % 43 == 0 {
+                    let mask = values(dropout.mask(site, shape));
+                    let slope = x.grad(&dropped.clone().sum_dim(2).sum_dim(1).sum_dim(0).backward()).unwrap();
+                    assert_eq!(values(slope), mask, "site {site}");
+                    assert_eq!(values(dropped.inner()), mask, "site {site}");
+                }
+            }
         }
     }
 
@@ -110,7 +134,7 @@ mod tests {
     fn the_share_that_is_dropped_is_the_chance() {
         let place = Choice::Cpu.open().unwrap();
         let dropout = Dropout::new(0.1, 3, 7, 0..64, &place);
-        let mask = values(dropout.host_mask(&dropout.next_site(), [64, 100, 48]));
+        let mask = values(dropout.mask(0, [64, 100, 48]));
         let dropped = mask.iter().filter(|&&value| value == 0.0).count() as f64 / mask.len() as f64;
         assert!((dropped - 0.1).abs() < 0.002, "{dropped}");
         assert!(mask.iter().all(|&value| value == 0.0 || value == 1.0 / 0.9));

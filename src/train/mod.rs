@@ -9,6 +9,8 @@ mod device;
 mod dropout;
 mod feed;
 mod forward;
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+mod gpu;
 mod gradient;
 mod host;
 mod layout;

@@ -9,7 +9,7 @@ use burn::tensor::Tensor;
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
-use super::device::{Choice, Place};
+use super::device::Place;
 use super::dropout::Dropout;
 use super::feed::Micro;
 use super::forward::Forward;
@@ -18,7 +18,7 @@ use super::layout::{Layout, read_vector};
 use super::losses::{Targets, Truth, Whole};
 use super::network::{Input, Network};
 use super::optimizer::{Weights, gradient_norm};
-use super::testing::{history, plain};
+use super::testing::{cpu, gpu, history, plain};
 use crate::history::At;
 use crate::record::{self, State, Tensors};
 use crate::spec::{Optimizer, Precision};
@@ -50,7 +50,13 @@ struct Passed {
 }
 
 /// A way of computing a batch's gradient with these weights, without dropout.
-type ForwardBackward = fn(&Recursive, &Tensors, &Batch, &At) -> Passed;
+type ForwardBackward = fn(&Recursive, &Tensors, &Batch, &At, &Place) -> Passed;
+
+/// The same with the device that updates are made on.
+struct Way<'a> {
+    forward_backward: ForwardBackward,
+    place: &'a Place,
+}
 
 #[derive(Deserialize)]
 struct Settings {
@@ -83,12 +89,12 @@ struct Fixture {
 
 #[test]
 fn the_graph_computes_what_pytorch_does() {
-    ["micro", "deep"].into_iter().for_each(|name| agrees(name, "burn's graph", by_graph, GRADIENT_OF_GRAPH));
+    ["micro", "deep"].into_iter().for_each(|name| agrees(name, "burn's graph", by_graph, &gpu().place, GRADIENT_OF_GRAPH));
 }
 
 #[test]
 fn the_network_by_hand_computes_what_pytorch_does() {
-    ["micro", "deep"].into_iter().for_each(|name| agrees(name, "by hand", by_hand, GRADIENT));
+    ["micro", "deep"].into_iter().for_each(|name| agrees(name, "by hand", by_hand, &cpu().place, GRADIENT));
 }
 
 /// A fixture in which a loss has no slope would compare nothing, and AdamW hardly sees a clip that is the same for all updates.
@@ -112,42 +118,40 @@ fn the_fixtures_hold_what_they_should() {
 }
 
 /// Compares one way of computing with PyTorch, and prints how far apart they are.
-fn agrees(name: &str, way: &str, forward_backward: ForwardBackward, gradient: f64) {
+fn agrees(name: &str, called: &str, forward_backward: ForwardBackward, place: &Place, gradient: f64) {
     let fixture = Fixture::read(name);
     let mut table = Table::default();
-    fixture.once(forward_backward, gradient, &mut table);
-    fixture.course(forward_backward, &mut table);
-    println!("\n{name}, {way} against PyTorch\n{}", table.lines.join("\n"));
-    assert!(table.too_far.is_empty(), "{name}, {way}: {}", table.too_far.join("; "));
+    let way = Way { forward_backward, place };
+    fixture.once(&way, gradient, &mut table);
+    fixture.course(&way, &mut table);
+    println!("\n{name}, {called} against PyTorch\n{}", table.lines.join("\n"));
+    assert!(table.too_far.is_empty(), "{name}, {called}: {}", table.too_far.join("; "));
 }
 
 /// Burn's graph, as training on a GPU uses it.
-fn by_graph(model: &Recursive, weights: &Tensors, batch: &Batch, at: &At) -> Passed {
-    let place = Choice::Cpu.open().unwrap();
+fn by_graph(model: &Recursive, weights: &Tensors, batch: &Batch, at: &At, place: &Place) -> Passed {
     let layout = Layout::new(model);
     let vector = layout.place(weights, "", "weights", &place.device).unwrap();
     let network = Network::new(model, &layout, &layout.split(&vector), Precision::F32);
-    let logits = network.forward(&Input::new(model, batch).place(&place.device), &Dropout::none(&place));
-    let [graph, _] = ways(model, weights, batch, at);
+    let logits = network.forward(&Input::new(model, batch).place(&place.device), &Dropout::none(place));
+    let [graph, _] = ways(model, weights, batch, at, place);
     passed(model, logits, graph)
 }
 
 /// The network by hand, as training on the CPU uses it.
-fn by_hand(model: &Recursive, weights: &Tensors, batch: &Batch, at: &At) -> Passed {
-    let place = Choice::Cpu.open().unwrap();
-    let logits = Forward::new(model, weights, &place).unwrap().logits(Input::new(model, batch));
-    let [_, hand] = ways(model, weights, batch, at);
+fn by_hand(model: &Recursive, weights: &Tensors, batch: &Batch, at: &At, place: &Place) -> Passed {
+    let logits = Forward::new(model, weights, place).unwrap().logits(Input::new(model, batch));
+    let [_, hand] = ways(model, weights, batch, at, place);
     passed(model, logits, hand)
 }
 
-fn ways(model: &Recursive, weights: &Tensors, batch: &Batch, at: &At) -> [Gradient; 2] {
-    let place = Choice::Cpu.open().unwrap();
+fn ways(model: &Recursive, weights: &Tensors, batch: &Batch, at: &At, place: &Place) -> [Gradient; 2] {
     let state = State { model: weights.clone(), ..State::default() };
     let mut weights = Weights::new(Layout::new(model), &state, place.clone()).unwrap();
     let input = Input::new(model, batch);
     let targets = Targets::of(at, model.supervision_steps as usize);
     let truth = Truth::new(batch, &model.vocabulary(), &at.weights, targets, input.peaks, Whole::of(batch));
-    both_ways(model, &mut weights, at, &Micro { slots: 0..batch.size, input, truth }, &place)
+    both_ways(model, &mut weights, at, &Micro { slots: 0..batch.size, input, truth }, place)
 }
 
 fn passed(model: &Recursive, logits: Tensor<4>, gradient: Gradient) -> Passed {
@@ -235,9 +239,9 @@ impl Fixture {
     }
 
     /// One pass forward and back.
-    fn once(&self, forward_backward: ForwardBackward, bound: f64, table: &mut Table) {
+    fn once(&self, way: &Way<'_>, bound: f64, table: &mut Table) {
         let model = &self.settings.model;
-        let passed = forward_backward(model, &self.weights, &self.batch, &self.at(0));
+        let passed = (way.forward_backward)(model, &self.weights, &self.batch, &self.at(0), way.place);
         assert_eq!(passed.logits.len(), model.supervision_steps as usize);
         for (pass, logits) in passed.logits.iter().enumerate() {
             let expected = self.values(&format!("logits.{pass}"));
@@ -260,8 +264,8 @@ impl Fixture {
     }
 
     /// Updates with AdamW, clipping and averaging under a rate and a clip that change, on the same batch.
-    fn course(&self, forward_backward: ForwardBackward, table: &mut Table) {
-        let place = Choice::Cpu.open().unwrap();
+    fn course(&self, way: &Way<'_>, table: &mut Table) {
+        let place = way.place;
         let layout = Layout::new(&self.settings.model);
         let mut state = State { model: self.weights.clone(), ..State::default() };
         let mut weights = Weights::new(layout.clone(), &state, place.clone()).unwrap();
@@ -269,14 +273,14 @@ impl Fixture {
         let steps = self.settings.rate.len();
         for step in 0..steps {
             let at = self.at(step as u64);
-            let passed = forward_backward(&self.settings.model, &state.model, &self.batch, &at);
-            let (gradient, norm) = joined(&layout, &passed.gradient, &place);
+            let passed = (way.forward_backward)(&self.settings.model, &state.model, &self.batch, &at, way.place);
+            let (gradient, norm) = joined(&layout, &passed.gradient, place);
             let found = f64::from(read_vector(norm.clone()).unwrap()[0]);
-            weights.update(&at, gradient, norm).unwrap();
+            weights.update(&at, gradient, norm, false).unwrap();
             state = weights.state().unwrap();
             let measured = passed.terms.iter().map(|(loss, &term)| (loss.name(), term));
-            let way = self.way(&state.ema);
-            for (name, value) in measured.chain([("gradient_norm", found), ("way_of_average", way)]) {
+            let gone = self.way(&state.ema);
+            for (name, value) in measured.chain([("gradient_norm", found), ("way_of_average", gone)]) {
                 let expected = self.values(&format!("step.{name}"))[step];
                 let furthest = parted.entry(name.to_owned()).or_default();
                 *furthest = largest(*furthest, (value / expected - 1.0).abs());

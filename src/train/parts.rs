@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::time::Instant;
 
-use super::device::{Backend, Place};
+use super::device::Place;
 use crate::execute::{Part, Parts};
 
 /// A stopwatch that is pressed at the end of each part.

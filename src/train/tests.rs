@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::execute::{Executor, Failure, Start, Stepped};
 use crate::history::{History, Piece, Settings, Span};
 use crate::record::{State, Tensors};
+use crate::spec::Precision;
 use crate::task::loss::Loss;
 use crate::task::model::Recursive;
 use crate::task::random::{Purpose, stream};
@@ -15,7 +16,6 @@ use crate::train::feed::Prepared;
 use crate::train::gradient::both_ways;
 use crate::train::layout::{Layout, read_vector};
 use crate::train::optimizer::Weights;
-use crate::spec::Precision;
 use crate::train::testing::{begin, busy, cpu, executors, gpu, history, micro, plain, root, synthetic, train};
 use crate::train::{Choice, Decoded, testing};
 
@@ -178,13 +178,7 @@ fn a_state_of_another_model_is_refused_by_name() {
         change(&mut state);
         let history = history(plain(), 2);
         let sampler = crate::train::testing::sampler(history.root().model.recursive());
-        match cpu().start(Start {
-            history: &history,
-            step: 1,
-            state: Some(state),
-            sampler,
-            ledger: false,
-        }) {
+        match cpu().start(Start { history: &history, step: 1, state: Some(state), sampler, ledger: false }) {
             Err(Failure::Misfit(message)) => message,
             _ => panic!("the state should not fit"),
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
-use super::device::{Backend, Place};
+use super::device::Place;
 use super::feed::{Feed, Prepared};
 use super::gradient::{Asked, Backprop, Gradient};
 use super::layout::{Layout, read_vector};
@@ -51,8 +51,7 @@ impl Training {
             Some(state) => state,
             None => State { model: layout.initial(start.history.root().seed), ..State::default() },
         };
-        let health =
-            (place.backend.is_gpu()).then(|| Health { flag: Tensor::zeros([1], &place.device), since: start.step });
+        let health = (place.backend.is_gpu()).then(|| Health { flag: Tensor::zeros([1], &place.device), since: start.step });
         Ok(Training {
             weights: Weights::new(layout, &state, place.clone())?,
             feed: Feed::start(start.history, start.step, Arc::clone(&start.sampler))?,

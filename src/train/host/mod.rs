@@ -17,7 +17,7 @@ mod plan;
 mod product;
 mod rows;
 pub mod update;
-mod work;
+pub mod work;
 
 #[cfg(test)]
 mod reference;

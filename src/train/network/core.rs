@@ -1,12 +1,12 @@
 //! The recursive core: one small decoder that refines a latent state and its own answer, pass after pass.
 
-use burn::tensor::activation::{sigmoid, softmax};
 use burn::tensor::Tensor;
+use burn::tensor::activation::{sigmoid, softmax};
 
 use super::Parameters;
 use super::input::Placed;
-use super::products::Products;
 use super::layers::{Attention, FeedForward, Linear, Memory, Norm, add};
+use super::products::Products;
 use crate::task::model::Recursive;
 use crate::train::dropout::Dropout;
 

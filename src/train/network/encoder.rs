@@ -4,8 +4,8 @@ use burn::tensor::Tensor;
 
 use super::Parameters;
 use super::input::Placed;
-use super::products::Products;
 use super::layers::{Attention, FeedForward, Linear, Norm, add};
+use super::products::Products;
 use crate::task::model::Recursive;
 use crate::train::dropout::Dropout;
 

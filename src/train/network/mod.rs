@@ -5,8 +5,6 @@
 
 mod core;
 mod encoder;
-#[cfg(any(feature = "cuda", feature = "vulkan"))]
-mod exact;
 mod input;
 mod layers;
 mod products;

@@ -2,8 +2,6 @@
 
 use burn::tensor::{FloatDType, Tensor};
 
-#[cfg(any(feature = "cuda", feature = "vulkan"))]
-use super::exact;
 use crate::spec::Precision;
 
 /// Multiplies matrices. In bf16 both sides are rounded to it, products are summed as the device does it (tensor cores sum in
@@ -37,13 +35,13 @@ impl Products {
     }
 }
 
-#[cfg(any(feature = "cuda", feature = "vulkan"))]
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
 fn exact<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> Tensor<D> {
-    exact::product(a, b)
+    crate::train::gpu::product(a, b)
 }
 
 /// On the CPU there is nothing less exact than f32.
-#[cfg(not(any(feature = "cuda", feature = "vulkan")))]
+#[cfg(not(any(feature = "cuda", feature = "wgpu")))]
 fn exact<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> Tensor<D> {
     a.matmul(b)
 }

@@ -91,9 +91,9 @@ impl<B: ExactProduct, C: CheckpointStrategy> ExactProduct for Autodiff<B, C> {
         match Product.prepare::<C>([a.node(), b.node()]).compute_bound().stateful() {
             OpsKind::Tracked(mut tracked) => {
                 let kept = (tracks_b.then(|| tracked.checkpoint(&a)), tracks_a.then(|| tracked.checkpoint(&b)));
-                tracked.finish(kept, B::exact_product(a.primitive, b.primitive))
+                tracked.finish(kept, B::exact_product(a.into_primitive(), b.into_primitive()))
             }
-            OpsKind::UnTracked(untracked) => untracked.finish(B::exact_product(a.primitive, b.primitive)),
+            OpsKind::UnTracked(untracked) => untracked.finish(B::exact_product(a.into_primitive(), b.into_primitive())),
         }
     }
 }
