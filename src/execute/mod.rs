@@ -13,6 +13,7 @@ mod retrain;
 mod rolling;
 mod run;
 mod segment;
+mod training;
 
 pub use events::{Event, Events, Silent};
 pub use executor::{Executor, Failure, Start, Stepped, Trainee};
