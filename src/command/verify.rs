@@ -15,6 +15,7 @@ use crate::history::{History, Id, Origin};
 use crate::plan::Material;
 use crate::record::{Ledger, MetricsRow, State};
 use crate::report::{self, Spot, Verification, parting};
+use crate::spec::InRun;
 use crate::store::{Found, StoreError, state_digest};
 use crate::task::random::{Purpose, stream};
 
@@ -273,7 +274,7 @@ fn segment<'a>(
 
 /// Checks a run's evaluations: their names, and that they are of the tensors they say.
 fn check_evaluations(side: &Side, folder: &Path, answer: &mut Verification) -> Result<(), Fault> {
-    let entries = std::fs::read_dir(folder.join("evaluations")).into_iter().flatten().filter_map(Result::ok);
+    let entries = std::fs::read_dir(folder.join(InRun::Evaluations.name())).into_iter().flatten().filter_map(Result::ok);
     let keys: BTreeSet<String> =
         entries.filter_map(|entry| Some(entry.path().file_stem()?.to_string_lossy().into_owned())).collect();
     for evaluation in side.inventory.evaluations.iter().filter(|known| keys.contains(&known.key())) {

@@ -8,6 +8,7 @@ use super::branch::{Branch, Change, CurriculumChoice};
 use super::curriculum::Curriculum;
 use super::decide::Decide;
 use super::findings::{Findings, Place};
+use super::in_run::clash;
 use super::name::Name;
 use super::parent::Parent;
 use super::recorded::Recorded;
@@ -172,8 +173,8 @@ impl Experiment {
                     "give each a name of its own, not only another case",
                 );
             }
-            if branch.name.as_str() == "shared" {
-                findings.add(&field("name"), "`shared` is the folder of what several leaves share", "choose another name");
+            if let Some(what) = clash(&branch.name) {
+                findings.add(&field("name"), what, "choose another name");
             }
         }
         let Some(reference) = &self.reference else { return };

@@ -3,6 +3,7 @@
 mod edits;
 mod faults;
 mod house;
+mod layout;
 mod messages;
 mod reproduce;
 mod resume;
