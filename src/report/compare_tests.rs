@@ -153,6 +153,31 @@ fn leaves_equal_by_construction_are_said_to_be() {
 }
 
 #[test]
+fn branches_that_are_one_training_count_once() {
+    let again = LATE.replace("late", "again");
+    let other = "(name: \"other\", curriculum: Inherit, change: (dropout: 0.2)),";
+    let accuracy = |branch: &str, seed: u64| match branch {
+        "late" | "again" => 0.51 + noise("late", seed),
+        "other" => 0.505 + noise("other", seed),
+        _ => 0.5 + noise(branch, seed),
+    };
+    let once = Case::new(&[LATE, other, CONTROL], "[1, 2, 3]", accuracy).compared(None);
+    let twice = Case::new(&[LATE, &again, other, CONTROL], "[1, 2, 3]", accuracy).compared(None);
+    let found = |comparison: &Comparison, branch: &str| {
+        let scores = comparison.sets[0].branches.iter().find(|scores| scores.branch == branch).unwrap();
+        scores.differences["token_accuracy"].clone()
+    };
+    for branch in ["late", "other"] {
+        assert_eq!(found(&once, branch), found(&twice, branch), "a name more changes what is said of {branch}");
+    }
+    assert_eq!(found(&twice, "again"), found(&twice, "late"));
+    assert!(found(&once, "late").p < Some(1.0));
+    let said = "one training, which counts once: `late`, `again`";
+    assert!(twice.remarks.iter().any(|remark| remark == said), "{:?}", twice.remarks);
+    assert!(!once.remarks.iter().any(|remark| remark.contains("counts once")), "{:?}", once.remarks);
+}
+
+#[test]
 fn a_planted_effect_names_the_curriculum_and_not_one_loss() {
     let case = Case::new(&[LATE, CONTROL], "[1, 2, 3]", |branch, seed| {
         0.5 + noise(branch, seed) + if branch == "late" { 0.1 } else { 0.0 }
