@@ -44,7 +44,7 @@ impl File<'_> {
         for (index, path) in files.iter().enumerate() {
             let place = at.field("files").index(index);
             match self.library.data.get(path) {
-                Some(DataFile::Digest(digest)) => match written.get(index) {
+                Some(file @ DataFile::Digest(digest)) => match written.get(index) {
                     Some(expected) if expected != digest => {
                         let message =
                             format!("`{path}` has changed: its blake3 is {}.., not {}..", &digest[..8], &expected[..8]);
@@ -55,7 +55,14 @@ impl File<'_> {
                             "put the recorded file back, or remove `digests` to train on this one",
                         );
                     }
-                    _ => digests.push(digest.clone()),
+                    _ => match files[..index].iter().find(|before| self.library.data.get(*before) == Some(file)) {
+                        Some(before) => {
+                            // One file by two spellings, or a copy: its spectra would count twice.
+                            let message = format!("`{path}` has the same content as `{before}`");
+                            self.fault(faults, &place, message, "name each file once");
+                        }
+                        None => digests.push(digest.clone()),
+                    },
                 },
                 Some(DataFile::Missing(why)) => {
                     let help = "put an annotated MGF file there (SEQ= lines in BEGIN IONS blocks), or change the path";
