@@ -77,7 +77,10 @@ pub(crate) fn main(directory: Option<&Path>, args: &Args) -> Result<(), Fault> {
     let work = Work { context: &small_context, ready: &small_ready, executor, jobs, stop: &|| stop.asked(), events };
     let outcome = work.carry_out()?;
     let took = begun.elapsed();
-    if !args.json || outcome.interrupted || !outcome.failures.is_empty() {
+    if outcome.interrupted {
+        return Err(Fault::Abandoned("a rehearsal"));
+    }
+    if !args.json || !outcome.failures.is_empty() {
         finish(&small_context, &small_ready, &outcome, took, false)?;
         super::report::write(&small_context, &small_ready)?;
         let page = small_context.store.in_run(&small_ready.name, InRun::Page);

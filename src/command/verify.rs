@@ -90,7 +90,7 @@ impl Job<'_> {
         let mut proved = Vec::new();
         for found in with_ancestors(&side, &folder, &mut answer) {
             if (self.stop)() {
-                return Err(Fault::Interrupted);
+                return Err(Fault::Abandoned("a verification"));
             }
             proved.extend(check(&side, found, &mut answer));
         }
@@ -154,7 +154,7 @@ impl Job<'_> {
             let sampler = material.samplers.get(&root).ok_or_else(|| Fault::World("its data were not made".into()))?;
             let repeated = retrain(executor, &piece.history, from, state, sampler, self.stop);
             let Some(repeated) = repeated.map_err(|failure| Fault::World(failure.to_string()))? else {
-                return Err(Fault::Interrupted);
+                return Err(Fault::Abandoned("a verification"));
             };
             let digest = state_digest(&repeated.state).map_err(Fault::World)?;
             let parting = piece.ledger.as_ref().and_then(|ledger| parting(ledger, &repeated.ledger));
