@@ -15,7 +15,8 @@ use crate::record::{SeenTensors, Tensor, Tensors, Values};
 pub fn data_file(root: &Path, path: &str, recorded: Option<&str>, digests: &mut Digests) -> DataFile {
     match located(root, path, recorded, digests).and_then(|found| digests.file(&found)) {
         Ok(digest) => DataFile::Digest(digest),
-        Err(error) => DataFile::Missing(error.to_string()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => DataFile::Absent,
+        Err(error) => DataFile::Unreadable(error.to_string()),
     }
 }
 
@@ -71,6 +72,10 @@ fn located(root: &Path, path: &str, recorded: Option<&str>, digests: &mut Digest
     }
 }
 
+fn is_absent(path: &Path) -> bool {
+    std::fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
+
 /// Pipes and devices would block, folders have no content.
 fn regular(path: &Path) -> io::Result<()> {
     match std::fs::metadata(path)?.is_file() {
@@ -94,7 +99,8 @@ pub fn tensor_file(root: &Path, path: &str, digests: &mut Digests) -> TensorFile
     };
     match digests.tensors(&root.join(path), read) {
         Ok(SeenTensors { digest, shapes }) => TensorFile::Header { digest, shapes },
-        Err(why) => TensorFile::Missing(why),
+        Err(_) if is_absent(&root.join(path)) => TensorFile::Absent,
+        Err(why) => TensorFile::Unreadable(why),
     }
 }
 
