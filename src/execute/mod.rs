@@ -5,6 +5,7 @@ mod board;
 mod events;
 mod executor;
 mod fake;
+mod kept;
 mod machine;
 mod memory;
 mod parts;

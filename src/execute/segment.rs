@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::events::Event;
 use super::executor::{Failure, Start};
-use super::run::{Evaluated, Job, Shared, lock_name};
+use super::run::{Job, Shared, Subject, lock_name};
 use super::training::{Begin, Training};
 use crate::history::Origin;
 use crate::plan::{Material, Owner, Segment};
@@ -48,18 +48,14 @@ impl Job<'_> {
             return Ok(End::Reached);
         }
         let state = self.state(segment, start.as_ref())?;
-        if let Some(state) = state.as_ref().filter(|_| segment.evaluate.contains(&from))
-            && !self.evaluate_at(segment, from, state, shared)?
-        {
-            return Ok(End::Interrupted(from));
-        }
-        if let Some(state) = state.as_ref().filter(|_| segment.probe.contains(&from)) {
-            match self.probe(segment, from, state, shared, self.stop) {
-                Err(None) => return Ok(End::Interrupted(from)),
-                Err(Some(trouble)) => return Err(trouble),
-                // At once: whoever else starts here counts on it.
-                Ok(Some(probe)) => self.keep_probes(segment, probe.id, vec![probe])?,
-                Ok(None) => {}
+        if let Some(state) = &state {
+            let what = subject(segment, from, state);
+            if segment.evaluate.contains(&from) && !self.evaluate(Some(segment), &what, shared)? {
+                return Ok(End::Interrupted(from));
+            }
+            // Kept at once: whoever else starts here counts on it.
+            if segment.probe.contains(&from) && !self.probe_and_keep(&what, shared)? {
+                return Ok(End::Interrupted(from));
             }
         }
         let sampler = self.material.samplers.get(&Material::root_id(&segment.history)).cloned();
@@ -116,14 +112,6 @@ impl Job<'_> {
         Ok(ledger.map_or_else(|| Ledger::first_chain(found.manifest.id), |ledger| ledger.last_chain()))
     }
 
-    /// Evaluates a state at a step of a segment; false where it was stopped.
-    pub(super) fn evaluate_at(&self, segment: &Segment, step: u64, state: &State, shared: &Shared) -> Result<bool, Trouble> {
-        let id = segment.history.ids([step])[0];
-        let root = segment.history.root();
-        let what = Evaluated { experiment: segment.owner.experiment(), id, step, root, state };
-        self.evaluate(Some(segment), &what, shared)
-    }
-
     /// The state to start from: a checkpoint's, imported weights, or nothing for fresh ones.
     fn state(&self, segment: &Segment, start: Option<&Found>) -> Result<Option<State>, Trouble> {
         if let Some(found) = start {
@@ -141,4 +129,10 @@ impl Job<'_> {
             }
         }
     }
+}
+
+/// A state at a step of a segment, as something is measured of it.
+pub(super) fn subject<'a>(segment: &'a Segment, step: u64, state: &'a State) -> Subject<'a> {
+    let (experiment, history) = (segment.owner.experiment(), &segment.history);
+    Subject { experiment, id: history.ids([step])[0], step, history, state }
 }

@@ -14,7 +14,7 @@ use super::executor::{Stepped, Trainee};
 use super::memory::memory;
 use super::rolling::Rolling;
 use super::run::{Job, Shared};
-use super::segment::{End, Trouble};
+use super::segment::{End, Trouble, subject};
 use crate::history::Id;
 use crate::plan::{Keep, Segment};
 use crate::record::{Ledger, MetricsRow, Numerics, ParentDigest, Probe, State, Timing};
@@ -146,7 +146,7 @@ impl<'a> Training<'a> {
                 if save {
                     self.save(trainee, &state)?;
                 }
-                if evaluate && !self.job.evaluate_at(self.segment, self.step, &state, self.shared)? {
+                if evaluate && !self.job.evaluate(Some(self.segment), &subject(self.segment, self.step, &state), self.shared)? {
                     return self.interrupt(trainee);
                 }
                 self.note_score(self.step);
@@ -202,10 +202,7 @@ impl<'a> Training<'a> {
 
     /// Probes the loss; false where it was stopped.
     fn probe(&mut self, state: &State) -> Result<bool, Trouble> {
-        // Nothing would take up again what is not probed at the end.
-        let never = || false;
-        let stop: &dyn Fn() -> bool = if self.step == self.segment.to() { &never } else { self.job.stop };
-        match self.job.probe(self.segment, self.step, state, self.shared, stop) {
+        match self.job.probe(&subject(self.segment, self.step, state), self.shared) {
             Ok(probe) => self.piece.probes.extend(probe),
             Err(None) => return Ok(false),
             Err(Some(trouble)) => return Err(trouble),
@@ -222,7 +219,8 @@ impl<'a> Training<'a> {
             bytes
         });
         let history = self.segment.history.cut(self.step);
-        self.job.keep_probes(self.segment, history.id(), std::mem::take(&mut self.piece.probes))?;
+        let probes = std::mem::take(&mut self.piece.probes);
+        self.job.keep_probes(self.segment.owner.experiment(), history.id(), probes)?;
         let segment = store::Segment {
             history: &history,
             parent: self.piece.parent.take(),

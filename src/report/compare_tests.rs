@@ -101,7 +101,7 @@ fn probes(leaf: &Leaf) -> Vec<Probe> {
     let terms = BTreeMap::from([(Loss::CrossEntropy, 2.0), (Loss::Spectrum, 0.8), (Loss::Precursor, 3.0)]);
     let probed = Probed { set: "hard".into(), set_digest: "digest".into(), spectra: 64, terms };
     let probe = |step: u64| Probe { id: leaf.history.ids([step])[0], step, sets: vec![probed.clone()] };
-    [10, 11, 13, 14, 15, 17, 30].map(probe).into()
+    [10, 11, 13, 14, 15, 17, 24, 30].map(probe).into()
 }
 
 fn records<'a>(leaf: &'a Leaf, evaluations: &'a [Evaluation], probes: &'a [Probe]) -> LeafRecords<'a> {

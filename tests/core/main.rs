@@ -5,6 +5,7 @@ mod faults;
 mod house;
 mod layout;
 mod messages;
+mod probes;
 mod reproduce;
 mod resume;
 mod retention;
