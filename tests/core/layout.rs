@@ -31,6 +31,12 @@ fn a_run_or_a_branch_may_be_called_as_evidence_is() {
     let world = World::new();
     world.write("experiments/lost-cause.ron", &LEAVES.replace("\"control\"", "\"damaged-10\""));
     assert_eq!(world.run("lost-cause", &Fake::default()).unwrap().steps_trained, ALL);
-    let again = world.run("lost-cause", &Fake::default()).unwrap();
-    assert_eq!((again.steps_trained, again.failures.len()), (0, 0), "what it trained is not found again");
+    let plan = Command::new(env!("CARGO_BIN_EXE_runner")).arg("-C").arg(world.path()).args(["plan", "lost-cause"]).output();
+    let plan = String::from_utf8(plan.unwrap().stdout).unwrap();
+    assert!(plan.contains(" steps in all, ") && plan.contains("; 0 to train"), "{plan}");
+    let found = world.store().inventory().checkpoints.into_values();
+    let (in_run, in_branch) = (world.path().join("runs/lost-cause"), world.path().join("runs/lost-cause/damaged-10"));
+    let (of_run, of_branch): (Vec<_>, Vec<_>) =
+        found.filter(|found| found.path.starts_with(&in_run)).partition(|found| !found.path.starts_with(&in_branch));
+    assert!(!of_run.is_empty() && !of_branch.is_empty());
 }
