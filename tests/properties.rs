@@ -281,7 +281,7 @@ proptest! {
             // Some checkpoints exist, of them some without their tensors.
             let saves = nothing.segments.iter().flat_map(|segment| &segment.saves).zip(there.iter().cycle());
             let found = saves.filter(|(_, there)| **there > 0).map(|(save, there)| (save.id, (save.step, *there > 1)));
-            let mut existing = Existing { checkpoints: found.collect(), evaluations: BTreeSet::new() };
+            let mut existing = Existing { checkpoints: found.collect(), ..Existing::default() };
             let rest = plan(&existing);
             prop_assert!(rest.steps_to_train() <= nothing.steps_to_train());
             for segment in &rest.segments {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use runner::history::{History, changes};
 use runner::lineage::{Leaf, Resolved};
@@ -86,6 +87,80 @@ fn checking_everything_finds_the_missing_spectra_and_nothing_else() {
     assert_eq!((targets.len(), resolution.experiments.len()), (shipped, shipped - WITHOUT_DATA.len()));
     assert!(!resolution.experiments.contains_key(&name("real_spectra")));
     assert!(loaded.problems.iter().all(|problem| problem.file == "experiments/real_spectra.ron"), "{:#?}", loaded.problems);
+}
+
+/// What a person finds who has just got the repository.
+#[test]
+fn a_fresh_clone_is_checked_with_a_warning_and_what_needs_the_spectra_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for part in ["experiments", "curricula"] {
+        fs::create_dir(folder.path().join(part)).unwrap();
+        for stem in stems(part) {
+            let file = format!("{part}/{stem}.ron");
+            fs::copy(root().join(&file), folder.path().join(&file)).unwrap();
+        }
+    }
+    let runner = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_runner")).arg("-C").arg(folder.path()).args(arguments).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    };
+    let (code, stdout, stderr) = runner(&["check"]);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stdout.ends_with(" files without problems, 1 warning\n"), "{stdout}");
+    assert!(stderr.starts_with("warning: `data/spectra.mgf` cannot be read: there is no such file\n"), "{stderr}");
+    assert!(stderr.contains("experiments/real_spectra.ron:") && stderr.contains("annotated MGF file"), "{stderr}");
+    let (code, stdout, _) = runner(&["check", "--json"]);
+    let shown: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((code, shown.as_array().unwrap().len()), (0, 1));
+    assert_eq!((&shown[0]["severity"], &shown[0]["file"]), (&"warning".into(), &"experiments/real_spectra.ron".into()));
+    for verb in ["check", "plan", "run"] {
+        let (code, _, stderr) = runner(&[verb, "real_spectra"]);
+        assert_eq!(code, 2, "{verb}: {stderr}");
+        assert!(
+            stderr.contains("error: `data/spectra.mgf` cannot be read") && stderr.contains("2 problems in 1 file"),
+            "{stderr}"
+        );
+    }
+    // What hangs on the missing file is checked all the same.
+    let write = |name: &str, text: &str| fs::write(folder.path().join(format!("experiments/{name}.ron")), text).unwrap();
+    write("measured_on", "(parent: Checkpoint(\"real_spectra@500\"), curriculum: Inherit, max_step: 600)");
+    assert_eq!(runner(&["check"]).0, 0);
+    write("measured_on", "(parent: Checkpoint(\"real_spectra@501\"), curriculum: Inherit, max_step: 600)");
+    let (code, _, stderr) = runner(&["check"]);
+    assert_eq!(code, 2, "{stderr}");
+    for part in ["error: ", "measured_on.ron", "warning: `data/spectra.mgf`", "1 problem in 1 file"] {
+        assert!(stderr.contains(part), "{part}:\n{stderr}");
+    }
+}
+
+#[test]
+fn weights_that_are_absent_are_a_warning_too_and_the_rest_is_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("experiments")).unwrap();
+    let write = |lengths: &str| {
+        let text = format!(
+            "(parent: Imported(file: \"weights.safetensors\", step: 5, seed: 1, model: Recursive(hidden: 16, heads: 2,
+                encoder_layers: 1, decoder_layers: 1, supervision_steps: 1, latent_steps: 1, peaks: 20, length: 12),
+                data: Synthetic(length: {lengths}), training: (batch: 4, lr: Constant(rate: 1e-3))),
+            curriculum: Inline(stages: [(from: 0, loss: {{CrossEntropy: 1.0}})]), max_step: 9)"
+        );
+        fs::write(folder.path().join("experiments/on.ron"), text).unwrap();
+    };
+    let check = || {
+        let (mut loaded, targets) = Project { root: folder.path().into() }.load_all();
+        loaded.check(&targets);
+        loaded.problems
+    };
+    write("7..=10");
+    let problems = check();
+    assert!(problems.iter().all(|problem| problem.absent_data) && problems.len() == 1, "{problems:#?}");
+    write("7..=19");
+    let problems = check();
+    assert_eq!(problems.iter().filter(|problem| !problem.absent_data).count(), 1, "{problems:#?}");
+    // Whoever plans is not told anything that rests on what is not there.
+    let (mut loaded, targets) = Project { root: folder.path().into() }.load_all();
+    assert!(loaded.resolve(&targets).experiments.is_empty());
 }
 
 #[test]

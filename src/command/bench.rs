@@ -51,6 +51,9 @@ pub(crate) fn main(directory: Option<&Path>, args: &Args) -> Result<(), Fault> {
     let Some(experiment) = args.experiment.as_ref().filter(|_| !args.devices) else { return devices::list(args.json) };
     let context = Context::open(directory)?;
     let ready = context.ready(experiment)?;
+    if let Err(error) = context.store.remove_dead_benches() {
+        note(&format!("warning: {error}"));
+    }
     let executor = open(&args.device)?;
     let stop = Stop::listen()?;
     let leaf = ready.resolved().leaves.first().ok_or_else(|| Fault::World("the experiment has no leaf".into()))?;
@@ -67,7 +70,7 @@ pub(crate) fn main(directory: Option<&Path>, args: &Args) -> Result<(), Fault> {
     }
     if !finished? {
         note(&format!("stopped: {} of {} batch sizes were measured", bench.rows.len(), asked.len()));
-        return Err(Fault::Interrupted);
+        return Err(Fault::Abandoned("a bench"));
     }
     Ok(())
 }

@@ -143,10 +143,10 @@ impl Trial<'_> {
         Some(State { model, ..State::default() })
     }
 
-    /// Seconds that saving a checkpoint takes, from reading the state to the bytes on the disk beside `runs/`.
+    /// Seconds that saving a checkpoint takes, from reading the state to the bytes on the disk under `runs/`.
     fn saving(&self, side: &mut Side) -> Result<f64, Fault> {
-        let folder = Removed(self.context.project.root.join(format!(".bench-{}", std::process::id())));
-        let store = Store::new(&folder.0, Arc::new(RealDisk));
+        let folder = Removed::new(&self.context.store);
+        let store = Store::new(&folder.path, Arc::new(RealDisk));
         let numerics = self.executor.numerics();
         let history = side.history.cut(side.step);
         let mut took = Vec::with_capacity(SAVES);
@@ -159,7 +159,7 @@ impl Trial<'_> {
             });
             let (metrics, ledger) = (side.metrics.as_slice(), ledger.as_deref());
             let segment = Segment { history: &history, parent: None, numerics: &numerics, metrics, ledger, timing: b"" };
-            store.commit(&folder.0.join(save.to_string()), &segment, &state)?;
+            store.commit(&folder.path.join(save.to_string()), &segment, &state)?;
             took.push(begun.elapsed().as_secs_f64());
         }
         took.sort_by(f64::total_cmp);
@@ -200,12 +200,25 @@ impl Trial<'_> {
     }
 }
 
-/// A folder that goes when this does.
-struct Removed(PathBuf);
+/// A bench's folder, which goes when this does; with it goes a `runs/` that was made for it.
+struct Removed {
+    path: PathBuf,
+    made: Option<PathBuf>,
+}
+
+impl Removed {
+    fn new(store: &Store) -> Removed {
+        let runs = store.root();
+        Removed { path: store.bench_folder(), made: (!runs.exists()).then(|| runs.to_path_buf()) }
+    }
+}
 
 impl Drop for Removed {
     fn drop(&mut self) {
-        // What cannot be removed is no reason to lose what was measured.
-        let _ = std::fs::remove_dir_all(&self.0);
+        // What cannot be removed is no reason to lose what was measured; only an empty folder is removed at all.
+        let _ = std::fs::remove_dir_all(&self.path);
+        if let Some(runs) = &self.made {
+            let _ = std::fs::remove_dir(runs);
+        }
     }
 }

@@ -1,10 +1,11 @@
-//! `runner check`: the problems of all files at once.
+//! `runner check`: the problems of all files at once. Data files are not part of what people write: of a project that is
+//! checked as a whole, those that are absent are warnings. What needs them cannot be run before they are there.
 
 use std::path::{Path, PathBuf};
 
 use super::context::Context;
 use super::diagnostics::{Diagnostics, counted};
-use super::{Fault, print, print_json};
+use super::{Fault, note, print, print_json};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -30,17 +31,21 @@ pub(crate) fn main(directory: Option<&Path>, args: &Args) -> Result<(), Fault> {
             let mut digests = context.digests();
             let (mut loaded, targets) = context.project.load_all_with(&mut digests);
             context.remember(&digests);
-            loaded.resolve(&targets);
+            loaded.check(&targets);
             let files = loaded.texts.len();
-            (Diagnostics::new(loaded), files)
+            (Diagnostics::of_everything(loaded), files)
         }
     };
     if args.json {
         print_json(&diagnostics.shown())?;
     }
-    match diagnostics.is_empty() {
-        true if args.json => Ok(()),
-        true => print(&format!("{} without problems\n", counted(checked, "file"))),
-        false => Err(Fault::Files(Box::new(diagnostics))),
+    if !diagnostics.is_empty() {
+        return Err(Fault::Files(Box::new(diagnostics)));
     }
+    let warnings = diagnostics.warnings();
+    if warnings > 0 {
+        note(&diagnostics.to_string());
+    }
+    let but = if warnings > 0 { format!(", {}", counted(warnings, "warning")) } else { String::new() };
+    if args.json { Ok(()) } else { print(&format!("{} without problems{but}\n", counted(checked, "file"))) }
 }

@@ -137,9 +137,12 @@ fn program() -> String {
 
 /// What exists, as a plan wants it.
 pub(crate) fn existing(inventory: &Inventory) -> Existing {
+    let probed =
+        inventory.probes.iter().flat_map(|probe| probe.sets.iter().map(|probed| (probe.id, probed.set_digest.clone())));
     Existing {
         checkpoints: inventory.checkpoints.iter().map(|(id, found)| (*id, (found.manifest.step, found.has_tensors))).collect(),
         evaluations: inventory.evaluations.iter().map(|evaluation| (evaluation.id, evaluation.set_digest.clone())).collect(),
+        probes: probed.collect(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::context::{Context, Ready};
 use super::{Fault, note};
-use crate::history::changes;
+use crate::history::FirstDifference;
 use crate::lineage::{Leaf, Resolved};
 use crate::spec::Name;
 use crate::store::Inventory;
@@ -63,12 +63,6 @@ fn conflict(old: &Leaf, new: &Leaf, inventory: &Inventory) -> Option<String> {
     {
         return None;
     }
-    let text = match common {
-        None => "another root".to_owned(),
-        Some(step) => {
-            let found = changes(old.history.settings(step), new.history.settings(step));
-            format!("step {step}: {}", found.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
-        }
-    };
-    Some(format!("`{}` is trained to step {trained}, and the edited file gives it another history from {text}", new.key))
+    let what = FirstDifference::between(&old.history, &new.history);
+    Some(format!("`{}` is trained to step {trained}, and the edited file gives it another history: {what}", new.key))
 }

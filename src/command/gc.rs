@@ -12,7 +12,7 @@ use super::{Fault, note, print, print_json, refer};
 use crate::history::Id;
 use crate::plan::{Facts, Reason, verdicts};
 use crate::report::{Table, size};
-use crate::spec::Name;
+use crate::spec::{InRun, Name};
 use crate::store::{Found, Inventory, Left, Leftover, Store};
 
 /// Why tensors go.
@@ -157,7 +157,7 @@ fn reference(store: &Store, found: &Found) -> String {
     let step = found.manifest.step;
     let seed = |folder: &str| folder.strip_prefix("seed-").and_then(|seed| seed.parse::<u64>().ok());
     match path.split('/').collect::<Vec<_>>()[..] {
-        [_, "shared", _] => store.shown(&found.path),
+        [_, folder, _] if folder == InRun::Shared.name() => store.shown(&found.path),
         [run, branch, _] => format!("{run}/{branch}@{step}"),
         [run, branch, folder, _] => {
             seed(folder).map_or_else(|| store.shown(&found.path), |seed| format!("{run}/{branch}#{seed}@{step}"))

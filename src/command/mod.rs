@@ -119,6 +119,8 @@ pub(crate) enum Fault {
     Inconclusive(String),
     /// Stopped by a signal; running the same command goes on: exit 75.
     Interrupted,
+    /// Stopped by a signal; nothing is kept of what this names, and the same command begins anew: exit 75 too.
+    Abandoned(&'static str),
 }
 
 impl Fault {
@@ -129,7 +131,8 @@ impl Fault {
             Fault::World(message) | Fault::Arguments(message) | Fault::Unproved(message) | Fault::Inconclusive(message) => {
                 message
             }
-            Fault::Interrupted => "interrupted".into(),
+            Fault::Interrupted => "interrupted; everything so far is saved, the same command goes on".into(),
+            Fault::Abandoned(what) => format!("interrupted; nothing is kept of {what}, the same command begins anew"),
         }
     }
 }
@@ -169,20 +172,20 @@ pub fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(fault) => exit(&fault),
+        Err(fault) => exit(fault),
     }
 }
 
-fn exit(fault: &Fault) -> ExitCode {
-    let (code, text) = match fault {
-        Fault::World(message) => (1, format!("error: {message}")),
-        Fault::Arguments(message) => (2, format!("error: {message}")),
-        Fault::Unproved(message) => (3, message.clone()),
-        Fault::Inconclusive(message) => (4, format!("inconclusive: {message}")),
-        Fault::Files(diagnostics) => (2, diagnostics.to_string()),
-        Fault::Interrupted => (75, "interrupted; everything so far is saved, the same command goes on".into()),
+fn exit(fault: Fault) -> ExitCode {
+    let (code, before) = match fault {
+        Fault::World(_) => (1, "error: "),
+        Fault::Arguments(_) => (2, "error: "),
+        Fault::Files(_) => (2, ""),
+        Fault::Unproved(_) => (3, ""),
+        Fault::Inconclusive(_) => (4, "inconclusive: "),
+        Fault::Interrupted | Fault::Abandoned(_) => (75, ""),
     };
-    note(&text);
+    note(&format!("{before}{}", fault.into_text()));
     ExitCode::from(code)
 }
 

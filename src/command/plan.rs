@@ -12,7 +12,7 @@ use super::why::{NotApplied, not_applied};
 use super::{Fault, print, print_json};
 use crate::history::{History, Piece};
 use crate::lineage::{Leaf, LeafKey};
-use crate::plan::{Plan, Segment};
+use crate::plan::{Missing, Plan, Segment};
 use crate::record::Numerics;
 use crate::report::{Table, divergence};
 use crate::store::Inventory;
@@ -65,7 +65,8 @@ struct Shown {
     /// What training one segment takes at most, estimated; nothing where none is left.
     memory_bytes: Option<u64>,
     segments: Vec<ShownSegment>,
-    evaluations: Vec<ShownEvaluation>,
+    evaluations: Vec<ShownMissing>,
+    probes: Vec<ShownMissing>,
     /// With `--why`, checkpoints that exist and do not apply.
     not_applied: Vec<NotApplied>,
 }
@@ -83,7 +84,7 @@ struct ShownSegment {
 }
 
 #[derive(Serialize)]
-struct ShownEvaluation {
+struct ShownMissing {
     experiment: String,
     checkpoint: String,
     step: u64,
@@ -101,12 +102,12 @@ fn for_programs(plan: &Plan) -> Shown {
         leaves: plan.leaves(segment).map(LeafKey::local).collect(),
         saves: segment.saves.iter().map(|save| save.step).filter(|step| *step > segment.from).collect(),
     };
-    let evaluations = plan.evaluations.iter().map(|missing| ShownEvaluation {
+    let missing = |missing: &Missing| ShownMissing {
         experiment: missing.experiment.to_string(),
         checkpoint: missing.id.hex(),
         step: missing.step,
         set: missing.set.to_string(),
-    });
+    };
     Shown {
         experiment: plan.target.to_string(),
         steps_to_train: plan.steps_to_train(),
@@ -114,7 +115,8 @@ fn for_programs(plan: &Plan) -> Shown {
         steps_shared: plan.steps_shared(),
         memory_bytes: plan.footprint().map(|footprint| footprint.bytes()),
         segments: plan.segments.iter().map(segment).collect(),
-        evaluations: evaluations.collect(),
+        evaluations: plan.evaluations.iter().map(missing).collect(),
+        probes: plan.probes.iter().map(missing).collect(),
         not_applied: vec![],
     }
 }
@@ -138,9 +140,7 @@ fn render(ready: &Ready, plan: &Plan, inventory: &Inventory) -> String {
         out += &format!("\nmemory, estimated: {}\n", footprint.need());
     }
     out += &numerics(plan, inventory);
-    if !plan.evaluations.is_empty() {
-        out += &format!("\n{} of kept checkpoints missing\n", counted(plan.evaluations.len(), "evaluation"));
-    }
+    out += &missing(plan);
     let mut shown: Vec<&str> = Vec::new();
     for leaf in &resolved.leaves {
         // Replicates of a branch follow the same stages.
@@ -159,6 +159,13 @@ fn render(ready: &Ready, plan: &Plan, inventory: &Inventory) -> String {
         out += &format!("\n{}", notes.concat());
     }
     out
+}
+
+/// What can be measured of checkpoints that are kept, without training.
+fn missing(plan: &Plan) -> String {
+    let lists = [(&plan.evaluations, "evaluation"), (&plan.probes, "probe")].into_iter().filter(|(list, _)| !list.is_empty());
+    let counts = lists.map(|(list, what)| counted(list.len(), what)).collect::<Vec<_>>().join(" and ");
+    if counts.is_empty() { counts } else { format!("\n{counts} of kept checkpoints missing\n") }
 }
 
 /// Says where what exists was trained by different machines or builds: such leaves are not paired in a comparison.

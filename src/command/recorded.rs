@@ -7,13 +7,13 @@ use super::Fault;
 use super::compare::joined_rows;
 use super::context::{Context, Ready};
 use super::reproduce::differences;
-use crate::history::{Change, History, Id, first_changes};
+use crate::history::{Change, FirstDifference, History, Id};
 use crate::lineage::{DataFile, Leaf};
 use crate::load::material;
 use crate::plan::Material;
 use crate::record::{Column, Ledger, MetricsRow, Numerics, Promise, batch_digest};
 use crate::report::Repeated;
-use crate::spec::{self, Experiment, Name, Parent, Recorded, ValidationData};
+use crate::spec::{self, Experiment, InRun, Name, Parent, Recorded, ValidationData};
 use crate::store::{Found, Inventory, RealDisk, Store, StoreError};
 
 /// Where the record of a run is.
@@ -151,7 +151,7 @@ impl Source {
 
 /// A folder that `run` has written into.
 fn is_run(folder: &Path) -> bool {
-    folder.join("record.json").is_file()
+    folder.join(InRun::Record.name()).is_file()
 }
 
 /// Where the deepest checkpoint in a leaf's folder leaves the history that the file gives the leaf.
@@ -163,15 +163,8 @@ pub(crate) fn other_history(store: &Store, inventory: &Inventory, leaf: &Leaf) -
     if recorded.common_step(&leaf.history).is_some_and(|step| step >= recorded.end().min(leaf.history.end())) {
         return Ok(None);
     }
-    let what = first_change(&recorded, &leaf.history);
+    let what = FirstDifference::between(&recorded, &leaf.history);
     Ok(Some(format!("`{}`: the recorded history and the file's are not the same: {what}", leaf.key.local())))
-}
-
-/// The first step at which two histories differ, and in what.
-pub(crate) fn first_change(recorded: &History, now: &History) -> String {
-    let (step, changes) = first_changes(recorded, now);
-    let at = step.map_or("the root".into(), |step| format!("step {step}"));
-    format!("from {at} on, {}", changes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
 }
 
 /// If nothing but the content of data files keeps a saved file from being read: which files, and the first batch that they

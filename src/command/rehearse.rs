@@ -17,7 +17,7 @@ use crate::history::{History, Settings, Span};
 use crate::lineage::{in_f32, shrink, small};
 use crate::plan::{Keep, Material, Plan};
 use crate::record::{Tensor, Tensors};
-use crate::spec::{Name, Parent, Precision, render_ron};
+use crate::spec::{InRun, Name, Parent, Precision, render_ron};
 use crate::store::{RealDisk, Store, encode};
 use crate::task::model::Recursive;
 
@@ -81,11 +81,14 @@ pub(crate) fn main(directory: Option<&Path>, args: &Args) -> Result<(), Fault> {
     let work = Work { context: &small_context, ready: &small_ready, executor, jobs, stop: &|| stop.asked(), events };
     let outcome = work.carry_out()?;
     let took = begun.elapsed();
-    if !args.json || outcome.interrupted || !outcome.failures.is_empty() {
+    if outcome.interrupted {
+        return Err(Fault::Abandoned("a rehearsal"));
+    }
+    if !args.json || !outcome.failures.is_empty() {
         finish(&small_context, &small_ready, &outcome, took, false)?;
         super::report::write(&small_context, &small_ready)?;
-        let folder = small_context.store.run_folder(&small_ready.name);
-        note(&format!("its report is `{}`", context.store.shown(&folder.join("report.html"))));
+        let page = small_context.store.in_run(&small_ready.name, InRun::Page);
+        note(&format!("its report is `{}`", context.store.shown(&page)));
     }
     let estimate = estimate(&context, &ready, executor, args.samples)?;
     match args.json {

@@ -10,6 +10,7 @@ use super::context::{Context, Ready};
 use super::page_lineage::lineage;
 use super::{Fault, note, print};
 use crate::report::page::{self, Page, Told};
+use crate::spec::InRun;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -34,11 +35,9 @@ pub(crate) fn main(directory: Option<&Path>, args: &Args) -> Result<(), Fault> {
         figures.iter().try_for_each(|(name, svg)| std::fs::write(folder.join(format!("{name}.svg")), svg)).map_err(failed)?;
         note(&format!("{} figures in `{}`", figures.len(), folder.display()));
     }
-    let shown = context.store.shown(&context.store.run_folder(&ready.name).join(PAGE));
+    let shown = context.store.shown(&context.store.in_run(&ready.name, InRun::Page));
     print(&format!("{shown}\n"))
 }
-
-const PAGE: &str = "report.html";
 
 /// Writes the page, and the comparison as JSON and CSV, into the run's folder.
 pub(crate) fn write(context: &Context, ready: &Ready) -> Result<Page, Fault> {
@@ -59,8 +58,8 @@ pub(crate) fn write(context: &Context, ready: &Ready) -> Result<Page, Fault> {
     let comparison = &gathered.comparison;
     let json = serde_json::to_vec_pretty(comparison).map_err(|error| Fault::World(error.to_string()))?;
     let store = &context.store;
-    store.save_in_run(&ready.name, PAGE, page::render(&page).as_bytes())?;
-    store.save_in_run(&ready.name, "comparison.json", &json)?;
-    store.save_in_run(&ready.name, "comparison.csv", crate::report::csv(comparison).as_bytes())?;
+    store.save_in_run(&ready.name, InRun::Page, page::render(&page).as_bytes())?;
+    store.save_in_run(&ready.name, InRun::ComparisonJson, &json)?;
+    store.save_in_run(&ready.name, InRun::ComparisonCsv, crate::report::csv(comparison).as_bytes())?;
     Ok(page)
 }

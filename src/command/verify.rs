@@ -15,6 +15,7 @@ use crate::history::{History, Id, Origin};
 use crate::plan::Material;
 use crate::record::{Ledger, MetricsRow, Promise, State};
 use crate::report::{self, Spot, Verification, parting};
+use crate::spec::InRun;
 use crate::store::{Found, StoreError, state_digest};
 use crate::task::random::{Purpose, stream};
 
@@ -89,7 +90,7 @@ impl Job<'_> {
         let mut proved = Vec::new();
         for found in with_ancestors(&side, &folder, &mut answer) {
             if (self.stop)() {
-                return Err(Fault::Interrupted);
+                return Err(Fault::Abandoned("a verification"));
             }
             proved.extend(check(&side, found, &mut answer));
         }
@@ -153,7 +154,7 @@ impl Job<'_> {
             let sampler = material.samplers.get(&root).ok_or_else(|| Fault::World("its data were not made".into()))?;
             let repeated = retrain(executor, &piece.history, from, state, sampler, self.stop);
             let Some(repeated) = repeated.map_err(|failure| Fault::World(failure.to_string()))? else {
-                return Err(Fault::Interrupted);
+                return Err(Fault::Abandoned("a verification"));
             };
             let digest = state_digest(&repeated.state).map_err(Fault::World)?;
             let parting = piece.ledger.as_ref().and_then(|ledger| parting(ledger, &repeated.ledger));
@@ -273,7 +274,7 @@ fn segment<'a>(
 
 /// Checks a run's evaluations: their names, and that they are of the tensors they say.
 fn check_evaluations(side: &Side, folder: &Path, answer: &mut Verification) -> Result<(), Fault> {
-    let entries = std::fs::read_dir(folder.join("evaluations")).into_iter().flatten().filter_map(Result::ok);
+    let entries = std::fs::read_dir(folder.join(InRun::Evaluations.name())).into_iter().flatten().filter_map(Result::ok);
     let keys: BTreeSet<String> =
         entries.filter_map(|entry| Some(entry.path().file_stem()?.to_string_lossy().into_owned())).collect();
     for evaluation in side.inventory.evaluations.iter().filter(|known| keys.contains(&known.key())) {

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::context::{Context, Ready};
 use super::diagnostics::line_of;
-use crate::history::{Change, first_changes};
+use crate::history::FirstDifference;
 use crate::lineage::{Leaf, LeafKey};
 use crate::plan::{Owner, Plan, Segment};
 use crate::spec::{CurriculumChoice, Name, Parent, Place};
@@ -15,18 +15,18 @@ use crate::store::{Found, Inventory};
 pub(crate) struct NotApplied {
     pub segment: String,
     pub checkpoint: String,
-    /// First step at which its history and the planned one differ; none where their roots do.
-    pub step: Option<u64>,
-    pub changes: Vec<Change>,
+    /// Where its history and the planned one begin to differ, and in what.
+    #[serde(flatten)]
+    pub first: FirstDifference,
     /// Where the planned settings come from: file, line and field.
     pub written: Vec<String>,
 }
 
 impl std::fmt::Display for NotApplied {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let at = self.step.map_or("from its first weights on".into(), |step| format!("from step {step} on"));
-        writeln!(f, "{}: `{}` does not apply: {at} its history is another", self.segment, self.checkpoint)?;
-        for (change, written) in self.changes.iter().zip(&self.written) {
+        let from = self.first.from();
+        writeln!(f, "{}: `{}` does not apply: {from} its history is another", self.segment, self.checkpoint)?;
+        for (change, written) in self.first.changes.iter().zip(&self.written) {
             writeln!(f, "  {}: {} there, {} here; {written}", change.setting, change.from, change.to)?;
         }
         Ok(())
@@ -52,16 +52,10 @@ fn explain(context: &Context, ready: &Ready, plan: &Plan, inventory: &Inventory,
     };
     let other = here.into_iter().find(|found| !applies(found))?;
     let recorded = context.store.history(other).ok()?;
-    let (step, changes) = first_changes(&recorded, &segment.history);
+    let first = FirstDifference::between(&recorded, &segment.history);
     let leaf = leaf_of(ready, plan, segment)?;
-    let written = changes.iter().map(|change| written(ready, leaf, &change.setting, step)).collect();
-    Some(NotApplied {
-        segment: segment.owner.to_string(),
-        checkpoint: context.store.shown(&other.path),
-        step,
-        changes,
-        written,
-    })
+    let written = first.changes.iter().map(|change| written(ready, leaf, &change.setting, first.step)).collect();
+    Some(NotApplied { segment: segment.owner.to_string(), checkpoint: context.store.shown(&other.path), first, written })
 }
 
 /// The leaf that decides over a segment.

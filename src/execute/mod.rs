@@ -5,6 +5,7 @@ mod board;
 mod events;
 mod executor;
 mod fake;
+mod kept;
 mod machine;
 mod memory;
 mod parts;
@@ -13,6 +14,7 @@ mod retrain;
 mod rolling;
 mod run;
 mod segment;
+mod training;
 
 pub use events::{Event, Events, Silent};
 pub use executor::{Executor, Failure, Start, Stepped, Trainee, check_precision};

@@ -1,32 +1,27 @@
-//! Probes the loss around the edges of stages, on the first spectra of each validation set.
+//! Probes the loss around the edges of stages, on the first spectra of each validation set: while training passes there, and
+//! later from the tensors of checkpoints that are kept.
 
 use std::sync::PoisonError;
 
-use super::run::{Job, Shared};
+use super::run::{Job, Shared, Subject};
 use super::segment::Trouble;
 use crate::history::{Id, PROBE};
-use crate::plan::{PreparedSet, Segment};
-use crate::record::{FORMAT, Probe, Probed, Probes, State};
+use crate::plan::PreparedSet;
+use crate::record::{FORMAT, Probe, Probed, Probes};
+use crate::spec::Name;
 
 /// Spectra of a set that are looked at: the same ones before and after, so that few are enough.
 const SPECTRA: usize = 64;
 
 impl Job<'_> {
-    /// Probes a state at a step of a segment on the sets that its experiment has; nothing where the state is known on all of
-    /// them, or where there are none.
+    /// Probes a state on the sets that an experiment has; nothing where the state is known on all of them, or where there are
+    /// none.
     ///
     /// # Errors
     /// `Err(None)` where it was stopped before the last set.
-    pub(super) fn probe(
-        &self,
-        segment: &Segment,
-        step: u64,
-        state: &State,
-        shared: &Shared,
-        stop: &dyn Fn() -> bool,
-    ) -> Result<Option<Probe>, Option<Trouble>> {
-        let id = segment.history.ids([step])[0];
-        let sets = self.material.sets.get(segment.owner.experiment()).map_or(&[][..], Vec::as_slice);
+    pub(super) fn probe(&self, what: &Subject<'_>, shared: &Shared) -> Result<Option<Probe>, Option<Trouble>> {
+        let Subject { experiment, id, step, history, state } = *what;
+        let sets = self.material.sets.get(experiment).map_or(&[][..], Vec::as_slice);
         let known = |set: &&PreparedSet| {
             !shared.probed.lock().unwrap_or_else(PoisonError::into_inner).contains(&(id, set.digest.clone()))
         };
@@ -34,13 +29,13 @@ impl Job<'_> {
         if missing.is_empty() {
             return Ok(None);
         }
-        // At a leaf's end no settings are in force any more: those of its last update are.
-        let in_force = step.min(segment.history.end().saturating_sub(1));
-        let (root, supervision) = (segment.history.root(), segment.history.at(in_force).supervision);
+        // Where a history ends no settings are in force any more: those of its last update are.
+        let in_force = step.min(history.end().saturating_sub(1));
+        let (root, supervision) = (history.root(), history.at(in_force).supervision);
         let mut probed = Vec::with_capacity(missing.len());
         for set in missing {
             let spectra = &set.spectra[..set.spectra.len().min(SPECTRA)];
-            let terms = self.executor.terms(root, supervision, &state.model, spectra, stop);
+            let terms = self.executor.terms(root, supervision, &state.model, spectra, self.stop);
             let mut terms = terms.map_err(|failure| Some(Trouble::Failed(failure)))?.ok_or(None)?;
             terms.retain(|_, value| value.is_finite());
             let (name, digest, spectra) = (set.name.to_string(), set.digest.clone(), spectra.len() as u64);
@@ -51,12 +46,21 @@ impl Job<'_> {
         Ok(Some(Probe { id, step, sets: probed }))
     }
 
+    /// Probes a state that is a checkpoint, and keeps the probe at once; false where it was stopped.
+    pub(super) fn probe_and_keep(&self, what: &Subject<'_>, shared: &Shared) -> Result<bool, Trouble> {
+        match self.probe(what, shared) {
+            Ok(probe) => self.keep_probes(what.experiment, what.id, probe.into_iter().collect()).map(|()| true),
+            Err(None) => Ok(false),
+            Err(Some(trouble)) => Err(trouble),
+        }
+    }
+
     /// Keeps the probes of the updates up to a checkpoint.
-    pub(super) fn keep_probes(&self, segment: &Segment, id: Id, probes: Vec<Probe>) -> Result<(), Trouble> {
+    pub(super) fn keep_probes(&self, experiment: &Name, id: Id, probes: Vec<Probe>) -> Result<(), Trouble> {
         if probes.is_empty() {
             return Ok(());
         }
         let record = Probes { format: FORMAT, version: PROBE, id, probes };
-        self.store.save_probes(segment.owner.experiment(), &record).map_err(Trouble::Store)
+        self.store.save_probes(experiment, &record).map_err(Trouble::Store)
     }
 }

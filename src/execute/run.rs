@@ -1,16 +1,16 @@
-//! Carries a plan out: several segments at once where their starts exist, then the evaluations that are missing.
+//! Carries a plan out: several segments at once where their starts exist, then the evaluations and probes that are missing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::board::{Board, Next};
 use super::events::{Event, Events};
 use super::executor::{Executor, Failure};
 use super::segment::{End, Trouble};
-use crate::history::{EVALUATOR, Id};
-use crate::plan::{Footprint, Material, MissingEvaluation, Plan, PreparedSet, Segment, is_out_of_memory};
+use crate::history::{EVALUATOR, History, Id};
+use crate::plan::{Footprint, Material, Plan, PreparedSet, Segment, is_out_of_memory};
 use crate::record::{Evaluation, FORMAT, Probe, State, Weights};
 use crate::spec::Name;
 use crate::store::{Found, Inventory, Lock, Store, StoreError, tensors_digest};
@@ -36,7 +36,7 @@ pub struct Job<'a> {
 #[derive(Debug, Default, PartialEq)]
 pub struct Outcome {
     pub steps_trained: u64,
-    /// One line for each leaf or evaluation that could not be finished.
+    /// One line for each leaf, evaluation or probe that could not be finished.
     pub failures: Vec<String>,
     pub interrupted: bool,
     /// A damaged checkpoint was put aside: planning again may find another way.
@@ -95,7 +95,7 @@ pub fn run(job: &Job<'_>, inventory: Inventory) -> Outcome {
         }
     });
     if !(job.stop)() {
-        job.evaluate_missing(&shared, &outcome);
+        job.measure_missing(&shared, &outcome);
     }
     let mut outcome = outcome.into_inner().unwrap_or_else(PoisonError::into_inner);
     outcome.steps_trained = shared.steps.load(Ordering::Relaxed);
@@ -139,7 +139,7 @@ impl Job<'_> {
     }
 
     /// A damaged checkpoint is put aside, so that the next plan goes on from the one before it.
-    fn explain(&self, trouble: Trouble, plan_again: &mut bool) -> String {
+    pub(super) fn explain(&self, trouble: Trouble, plan_again: &mut bool) -> String {
         match trouble {
             Trouble::DamagedStart(found, error) => {
                 *plan_again = true;
@@ -165,7 +165,7 @@ impl Job<'_> {
 
     /// Evaluates weights on every set of an experiment that has not seen them, and keeps the records; false where it was
     /// stopped before the last.
-    pub(super) fn evaluate(&self, segment: Option<&Segment>, what: &Evaluated<'_>, shared: &Shared) -> Result<bool, Trouble> {
+    pub(super) fn evaluate(&self, segment: Option<&Segment>, what: &Subject<'_>, shared: &Shared) -> Result<bool, Trouble> {
         let sets = self.material.sets.get(what.experiment).map_or(&[][..], Vec::as_slice);
         let known = |set: &PreparedSet| {
             shared.evaluations.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&(what.id, set.digest.clone()))
@@ -180,7 +180,8 @@ impl Job<'_> {
         };
         let digest = tensors_digest(tensors).map_err(|message| Trouble::Failed(Failure::Misfit(message)))?;
         for set in missing {
-            let scores = self.executor.evaluate(what.root, tensors, &set.spectra, self.stop).map_err(Trouble::Failed)?;
+            let scores =
+                self.executor.evaluate(what.history.root(), tensors, &set.spectra, self.stop).map_err(Trouble::Failed)?;
             let Some(scores) = scores else { return Ok(false) };
             let evaluation = Evaluation {
                 format: FORMAT,
@@ -200,49 +201,6 @@ impl Job<'_> {
         }
         Ok(true)
     }
-
-    fn evaluate_missing(&self, shared: &Shared, outcome: &Mutex<Outcome>) {
-        let mut by_checkpoint: BTreeMap<(Id, &Name), &MissingEvaluation> = BTreeMap::new();
-        for missing in &self.plan.evaluations {
-            by_checkpoint.insert((missing.id, &missing.experiment), missing);
-        }
-        let list: Vec<_> = by_checkpoint.into_values().collect();
-        let next = AtomicUsize::new(0);
-        std::thread::scope(|scope| {
-            for _ in 0..self.jobs.clamp(1, list.len().max(1)) {
-                scope.spawn(|| {
-                    while let Some(missing) = list.get(next.fetch_add(1, Ordering::SeqCst)).filter(|_| !(self.stop)()) {
-                        if let Err(trouble) = self.evaluate_checkpoint(missing, shared) {
-                            let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
-                            let message = format!(
-                                "evaluation of {}@{}: {}",
-                                missing.experiment,
-                                missing.step,
-                                self.explain(trouble, &mut outcome.plan_again)
-                            );
-                            self.events.on(Event::Warning(message.clone()));
-                            outcome.failures.push(message);
-                        }
-                    }
-                });
-            }
-        });
-    }
-
-    fn evaluate_checkpoint(&self, missing: &MissingEvaluation, shared: &Shared) -> Result<(), Trouble> {
-        let Some(found) = shared.found(missing.id) else { return Ok(()) };
-        let damaged = |error| Trouble::reading(&found, error);
-        let state = self.store.state(&found).map_err(damaged)?;
-        let history = self.store.history(&found).map_err(damaged)?;
-        let what = Evaluated {
-            experiment: &missing.experiment,
-            id: missing.id,
-            step: missing.step,
-            root: history.root(),
-            state: &state,
-        };
-        self.evaluate(None, &what, shared).map(drop)
-    }
 }
 
 /// The right to train a segment, or why it cannot be had.
@@ -253,12 +211,13 @@ pub(super) fn lock_name(segment: &Segment) -> String {
     segment.end().short()
 }
 
-/// Weights to evaluate, and what they are.
-pub(super) struct Evaluated<'a> {
+/// A state of which something is measured on an experiment's sets.
+pub(super) struct Subject<'a> {
     pub experiment: &'a Name,
     pub id: Id,
     pub step: u64,
-    pub root: &'a crate::history::Root,
+    /// A history that goes through the state, or ends in it.
+    pub history: &'a History,
     pub state: &'a State,
 }
 

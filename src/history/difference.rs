@@ -44,12 +44,41 @@ pub fn root_changes(a: &Root, b: &Root) -> Vec<Change> {
     parts(a).into_iter().zip(parts(b)).filter(|(a, b)| a.1 != b.1).map(|(a, b)| change(a.0, a.1, b.1)).collect()
 }
 
-/// The first step at which two histories differ, none where their roots do, and every setting that differs there.
-pub fn first_changes(a: &History, b: &History) -> (Option<u64>, Vec<Change>) {
-    match a.common_step(b) {
-        None => (None, root_changes(a.root(), b.root())),
-        Some(step) => (Some(step), changes(a.settings(step), b.settings(step))),
+/// Where two histories begin to differ, and in what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FirstDifference {
+    /// The first step at which they differ; none where their roots do.
+    pub step: Option<u64>,
+    /// Every setting, or every part of the roots, that differs there.
+    pub changes: Vec<Change>,
+}
+
+impl FirstDifference {
+    /// The first difference of two histories that both go past the step up to which they agree.
+    pub fn between(a: &History, b: &History) -> FirstDifference {
+        let step = a.common_step(b);
+        let changes = match step {
+            None => root_changes(a.root(), b.root()),
+            Some(step) => changes(a.settings(step), b.settings(step)),
+        };
+        FirstDifference { step, changes }
     }
+
+    /// From where on they differ, as people read it.
+    pub fn from(&self) -> String {
+        self.step.map_or("from the root on".into(), |step| format!("from step {step} on"))
+    }
+}
+
+impl std::fmt::Display for FirstDifference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}, {}", self.from(), listed(&self.changes))
+    }
+}
+
+/// Changes in one line, as people read them.
+pub fn listed(changes: &[Change]) -> String {
+    changes.iter().map(Change::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn change(setting: &str, from: String, to: String) -> Change {

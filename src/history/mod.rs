@@ -15,7 +15,7 @@ mod span;
 mod spans;
 mod versions;
 
-pub use difference::{Change, changes, first_changes, root_changes};
+pub use difference::{Change, FirstDifference, changes, listed, root_changes};
 pub use hash::{Id, digest_text};
 pub use piece::{Piece, rate_pieces};
 pub use root::{FileSource, Origin, Root, Source};

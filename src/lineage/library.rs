@@ -25,19 +25,21 @@ pub struct Known<T> {
 pub enum DataFile {
     /// blake3 of its content, hexadecimal.
     Digest(String),
-    /// It cannot be read, and why.
-    Missing(String),
+    /// There is no such file.
+    Absent,
+    /// It is there and cannot be read, and why.
+    Unreadable(String),
 }
 
 /// A safetensors file that some experiment imports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TensorFile {
     /// Digest of its tensors, and their shapes by name.
-    Header {
-        digest: String,
-        shapes: BTreeMap<String, Vec<usize>>,
-    },
-    Missing(String),
+    Header { digest: String, shapes: BTreeMap<String, Vec<usize>> },
+    /// There is no such file.
+    Absent,
+    /// It is there and cannot be read, and why.
+    Unreadable(String),
 }
 
 /// All files that matter for a question.
@@ -54,6 +56,9 @@ pub struct Library {
     /// By path as written.
     pub data: BTreeMap<String, DataFile>,
     pub tensors: BTreeMap<String, TensorFile>,
+    /// Whether data files that are absent are supposed to be there, and to be what is asked for: so that everything else can be
+    /// checked. Nothing may be planned by it.
+    pub supposes_data: bool,
     /// Versions of the parts under which an experiment is resolved, where they are not this program's own.
     pub versions: BTreeMap<Name, Versions>,
 }
@@ -71,12 +76,14 @@ pub struct Fault {
     pub place: Place,
     pub message: String,
     pub help: Option<String>,
+    /// Nothing that is written is wrong: a data file is absent.
+    pub absent_data: bool,
 }
 
 impl FileOrigin {
     /// A fault at a place relative to this value.
     pub fn fault(&self, place: &Place, message: impl Into<String>, help: impl Into<String>) -> Fault {
         let help = Some(help.into()).filter(|help| !help.is_empty());
-        Fault { file: self.file.clone(), place: self.at.join(place), message: message.into(), help }
+        Fault { file: self.file.clone(), place: self.at.join(place), message: message.into(), help, absent_data: false }
     }
 }

@@ -104,8 +104,17 @@ pub struct Set {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum SetSource {
-    Synthetic { synthetic: Synthetic, difficulty: Difficulty, seed: u64 },
-    Files { paths: Vec<String>, length: (u32, u32), preprocessing: Preprocessing },
+    Synthetic {
+        synthetic: Synthetic,
+        difficulty: Difficulty,
+        seed: u64,
+    },
+    Files {
+        /// Paths as written, each with the blake3 of the file's content.
+        files: Vec<(String, String)>,
+        length: (u32, u32),
+        preprocessing: Preprocessing,
+    },
 }
 
 /// Something people should know that is no error.

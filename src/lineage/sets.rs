@@ -115,9 +115,10 @@ impl File<'_> {
                 (SetSource::Synthetic { synthetic: source.clone(), difficulty, seed: *seed }, range, place)
             }
             ValidationData::Mgf(set) => {
-                self.digests(&set.files, &set.digests, &data, faults)?;
+                let digests = self.digests(&set.files, &set.digests, &data, faults)?;
+                let files = set.files.iter().cloned().zip(digests).collect();
                 let length = set.length.as_ref().map_or((1, longest), |range| (*range.start(), *range.end()));
-                let source = SetSource::Files { paths: set.files.clone(), length, preprocessing: set.preprocessing.clone() };
+                let source = SetSource::Files { files, length, preprocessing: set.preprocessing.clone() };
                 (source, length, data.field("length"))
             }
         };

@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::library::{DataFile, TensorFile};
+use super::library::{DataFile, Fault, TensorFile};
 use super::resolve::{Faults, File};
-use crate::history::{FileSource, Origin, Source};
+use crate::history::{FileSource, Origin, Source, digest_text};
 use crate::spec::{self, Model, Place};
 use crate::task::model::Recursive;
+
+const MGF_HELP: &str = "put an annotated MGF file there (SEQ= lines in BEGIN IONS blocks), or change the path";
+const TENSORS_HELP: &str = "put a safetensors file there, or change the path";
 
 impl File<'_> {
     pub fn source(&self, source: &spec::Source, at: &Place, faults: &mut Faults) -> Option<Source> {
@@ -44,7 +47,7 @@ impl File<'_> {
         for (index, path) in files.iter().enumerate() {
             let place = at.field("files").index(index);
             match self.library.data.get(path) {
-                Some(DataFile::Digest(digest)) => match written.get(index) {
+                Some(file @ DataFile::Digest(digest)) => match written.get(index) {
                     Some(expected) if expected != digest => {
                         let message =
                             format!("`{path}` has changed: its blake3 is {}.., not {}..", &digest[..8], &expected[..8]);
@@ -55,16 +58,31 @@ impl File<'_> {
                             "put the recorded file back, or remove `digests` to train on this one",
                         );
                     }
-                    _ => digests.push(digest.clone()),
+                    _ => match files[..index].iter().find(|before| self.library.data.get(*before) == Some(file)) {
+                        Some(before) => {
+                            // One file by two spellings, or a copy: its spectra would count twice.
+                            let message = format!("`{path}` has the same content as `{before}`");
+                            self.fault(faults, &place, message, "name each file once");
+                        }
+                        None => digests.push(digest.clone()),
+                    },
                 },
-                Some(DataFile::Missing(why)) => {
-                    let help = "put an annotated MGF file there (SEQ= lines in BEGIN IONS blocks), or change the path";
-                    self.fault(faults, &place, format!("`{path}` cannot be read: {why}"), help);
+                Some(DataFile::Absent) if self.library.supposes_data => {
+                    digests.push(written.get(index).cloned().unwrap_or_else(|| digest_text(path.as_bytes())));
+                }
+                Some(DataFile::Absent) => self.absent(faults, &place, path, MGF_HELP),
+                Some(DataFile::Unreadable(why)) => {
+                    self.fault(faults, &place, format!("`{path}` cannot be read: {why}"), MGF_HELP);
                 }
                 None => self.fault(faults, &place, format!("`{path}` has not been looked for"), ""),
             }
         }
         (digests.len() == files.len()).then_some(digests)
+    }
+
+    fn absent(&self, faults: &mut Faults, place: &Place, path: &str, help: &str) {
+        let fault = self.origin.fault(place, format!("`{path}` cannot be read: there is no such file"), help);
+        faults.push(Fault { absent_data: true, ..fault });
     }
 
     pub fn imported(&self, root: &spec::Imported, faults: &mut Faults) -> Option<Origin> {
@@ -90,8 +108,16 @@ impl File<'_> {
                 }
                 Some(Origin::Imported { digest: digest.clone(), step: root.step })
             }
-            Some(TensorFile::Missing(why)) => {
-                self.fault(faults, &at, format!("`{}` cannot be read: {why}", root.file), "put a safetensors file there");
+            Some(TensorFile::Absent) if self.library.supposes_data => {
+                let digest = root.digest.clone().unwrap_or_else(|| digest_text(root.file.as_bytes()));
+                Some(Origin::Imported { digest, step: root.step })
+            }
+            Some(TensorFile::Absent) => {
+                self.absent(faults, &at, &root.file, TENSORS_HELP);
+                None
+            }
+            Some(TensorFile::Unreadable(why)) => {
+                self.fault(faults, &at, format!("`{}` cannot be read: {why}", root.file), TENSORS_HELP);
                 None
             }
             None => None,

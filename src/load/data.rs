@@ -13,17 +13,18 @@ use crate::record::{SeenTensors, Tensor, Tensors, Values};
 
 /// Digest of a data file's content. A file that is not at its path is looked for under `data/` by its recorded digest.
 pub fn data_file(root: &Path, path: &str, recorded: Option<&str>, digests: &mut Digests) -> DataFile {
-    match located(root, path, recorded, digests).and_then(|(found, written)| digests.file(&found, &written)) {
+    match located(root, path, recorded, digests).and_then(|found| digests.file(&found)) {
         Ok(digest) => DataFile::Digest(digest),
-        Err(error) => DataFile::Missing(error.to_string()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => DataFile::Absent,
+        Err(error) => DataFile::Unreadable(error.to_string()),
     }
 }
 
 /// Opens a file of spectra, found at its path or by its digest.
 pub fn open_spectra(root: &Path, path: &str, recorded: Option<&str>, digests: &mut Digests) -> io::Result<Spectra> {
-    let (found, _) = located(root, path, recorded, digests)?;
-    let file = File::open(found)?;
-    Ok(BufReader::with_capacity(1 << 16, Hashing { file, hasher: blake3::Hasher::new() }))
+    let found = located(root, path, recorded, digests)?;
+    let file = File::open(&found)?;
+    Ok(BufReader::with_capacity(1 << 16, Hashing { found, file, hasher: blake3::Hasher::new() }))
 }
 
 /// A file of spectra that is hashed while it is read.
@@ -32,11 +33,17 @@ pub type Spectra = BufReader<Hashing>;
 /// A file that remembers the digest of what was read of it.
 #[derive(Debug)]
 pub struct Hashing {
+    found: PathBuf,
     file: File,
     hasher: blake3::Hasher,
 }
 
 impl Hashing {
+    /// Where the file lies; not where it was looked for, if it was moved.
+    pub fn path(&self) -> &Path {
+        &self.found
+    }
+
     /// blake3 of all that was read so far.
     pub fn digest(&self) -> String {
         self.hasher.finalize().to_hex().to_string()
@@ -51,18 +58,22 @@ impl Read for Hashing {
     }
 }
 
-/// Where a file lies, and that path as people would write it.
-fn located(root: &Path, path: &str, recorded: Option<&str>, digests: &mut Digests) -> io::Result<(PathBuf, String)> {
+/// Where a file lies.
+fn located(root: &Path, path: &str, recorded: Option<&str>, digests: &mut Digests) -> io::Result<PathBuf> {
     let written = root.join(path);
-    let Some(recorded) = recorded else { return regular(&written).map(|()| (written, path.to_owned())) };
+    let Some(recorded) = recorded else { return regular(&written).map(|()| written) };
     match regular(&written) {
         // Another file may have taken the place of the recorded one.
-        Ok(()) if digests.file(&written, path).is_ok_and(|own| own != recorded) => {
-            Ok(moved(root, recorded, digests).unwrap_or((written, path.to_owned())))
+        Ok(()) if digests.file(&written).is_ok_and(|own| own != recorded) => {
+            Ok(moved(root, recorded, digests).unwrap_or(written))
         }
-        Ok(()) => Ok((written, path.to_owned())),
+        Ok(()) => Ok(written),
         Err(error) => moved(root, recorded, digests).ok_or(error),
     }
+}
+
+fn is_absent(path: &Path) -> bool {
+    std::fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 /// Pipes and devices would block, folders have no content.
@@ -74,14 +85,10 @@ fn regular(path: &Path) -> io::Result<()> {
 }
 
 /// A file under `data/` with this content.
-fn moved(root: &Path, recorded: &str, digests: &mut Digests) -> Option<(PathBuf, String)> {
+fn moved(root: &Path, recorded: &str, digests: &mut Digests) -> Option<PathBuf> {
     let files = walkdir::WalkDir::new(root.join("data")).sort_by_file_name().into_iter().filter_map(Result::ok);
-    let files = files.map(walkdir::DirEntry::into_path).filter(|path| regular(path).is_ok());
-    let written = |path: PathBuf| {
-        let written = path.strip_prefix(root).unwrap_or(&path).display().to_string();
-        (path, written)
-    };
-    files.map(written).find(|(path, written)| digests.file(path, written).is_ok_and(|own| own == recorded))
+    let mut files = files.map(walkdir::DirEntry::into_path).filter(|path| regular(path).is_ok());
+    files.find(|path| digests.file(path).is_ok_and(|own| own == recorded))
 }
 
 /// Names, shapes and digest of the tensors in a safetensors file.
@@ -90,9 +97,10 @@ pub fn tensor_file(root: &Path, path: &str, digests: &mut Digests) -> TensorFile
         let (digest, tensors) = import_tensors(root, path)?;
         Ok(SeenTensors { digest, shapes: tensors.into_iter().map(|(name, tensor)| (name, tensor.shape)).collect() })
     };
-    match digests.tensors(&root.join(path), path, read) {
+    match digests.tensors(&root.join(path), read) {
         Ok(SeenTensors { digest, shapes }) => TensorFile::Header { digest, shapes },
-        Err(why) => TensorFile::Missing(why),
+        Err(_) if is_absent(&root.join(path)) => TensorFile::Absent,
+        Err(why) => TensorFile::Unreadable(why),
     }
 }
 

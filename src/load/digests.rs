@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::record::{DataCache, FORMAT, Look, Seen, SeenTensors};
@@ -19,8 +19,8 @@ const MOST: usize = 4_096;
 #[derive(Debug, Default)]
 pub struct Digests {
     cache: DataCache,
-    /// Digests made by this process, or that it was allowed to believe.
-    sure: BTreeMap<String, String>,
+    /// Digests made by this process, or that it was allowed to believe, by where the files lie.
+    sure: BTreeMap<PathBuf, String>,
     believes: bool,
     has_changed: bool,
     /// Files that were read.
@@ -49,38 +49,41 @@ impl Digests {
         self.has_changed.then(|| DataCache { format: FORMAT, ..self.cache.clone() })
     }
 
-    /// Digest of a regular file's bytes. `written` is its path as people write it.
-    pub fn file(&mut self, path: &Path, written: &str) -> io::Result<String> {
-        if let Some(digest) = self.sure.get(written) {
+    /// Digest of a regular file's bytes.
+    pub fn file(&mut self, path: &Path) -> io::Result<String> {
+        let place = place(path);
+        if let Some(digest) = self.sure.get(&place) {
             return Ok(digest.clone());
         }
-        let digest = match self.cache.files.get(written).filter(|seen| self.believes && looks(path) == Some(seen.look)) {
+        let key = key(&place);
+        let digest = match self.cache.files.get(&key).filter(|seen| self.believes && looks(path) == Some(seen.look)) {
             Some(seen) => seen.what.clone(),
             None => {
                 self.read += 1;
                 let (digest, look) = noting(path, digest)?;
-                self.has_changed |= note(&mut self.cache.files, written, digest.clone(), look);
+                self.has_changed |= note(&mut self.cache.files, &key, digest.clone(), look);
                 digest
             }
         };
-        self.sure.insert(written.into(), digest.clone());
+        self.sure.insert(place, digest.clone());
         Ok(digest)
     }
 
-    /// Forgets what was known of a file that turned out to be another.
-    pub fn forget(&mut self, written: &str) {
-        self.sure.remove(written);
-        self.has_changed |= self.cache.files.remove(written).is_some();
+    /// Forgets what was known of a file that turned out to be another, however its path is spelt.
+    pub fn forget(&mut self, path: &Path) {
+        let place = place(path);
+        self.has_changed |= self.cache.files.remove(&key(&place)).is_some();
+        self.sure.remove(&place);
     }
 
     /// Tensors of a safetensors file, read by `read` where they are not known.
     pub fn tensors(
         &mut self,
         path: &Path,
-        written: &str,
         read: impl FnOnce(&Path) -> Result<SeenTensors, String>,
     ) -> Result<SeenTensors, String> {
-        if let Some(seen) = self.cache.tensors.get(written).filter(|seen| self.believes && looks(path) == Some(seen.look)) {
+        let key = key(&place(path));
+        if let Some(seen) = self.cache.tensors.get(&key).filter(|seen| self.believes && looks(path) == Some(seen.look)) {
             return Ok(seen.what.clone());
         }
         self.read += 1;
@@ -93,7 +96,7 @@ impl Digests {
         });
         match noted {
             Ok((tensors, look)) => {
-                self.has_changed |= note(&mut self.cache.tensors, written, tensors.clone(), look);
+                self.has_changed |= note(&mut self.cache.tensors, &key, tensors.clone(), look);
                 Ok(tensors)
             }
             Err(error) => Err(refused.unwrap_or_else(|| error.to_string())),
@@ -119,6 +122,15 @@ impl Digests {
     }
 }
 
+/// Where a file lies, links followed: two spellings of a path are one place.
+fn place(path: &Path) -> PathBuf {
+    std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf())
+}
+
+fn key(place: &Path) -> String {
+    place.display().to_string()
+}
+
 /// What was made of a file's content, and how the file looked; no look where it may have changed meanwhile, or may still
 /// change without looking otherwise.
 fn noting<T>(path: &Path, make: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<(T, Option<Look>)> {
@@ -130,10 +142,10 @@ fn noting<T>(path: &Path, make: impl FnOnce(&Path) -> io::Result<T>) -> io::Resu
 }
 
 /// Notes what was made of a file, or forgets the file where it has no look to rely on. Says whether anything is new.
-fn note<T: PartialEq>(known: &mut BTreeMap<String, Seen<T>>, written: &str, what: T, look: Option<Look>) -> bool {
+fn note<T: PartialEq>(known: &mut BTreeMap<String, Seen<T>>, key: &str, what: T, look: Option<Look>) -> bool {
     match look {
-        Some(look) => insert(known, written, Seen { look, what }),
-        None => known.remove(written).is_some(),
+        Some(look) => insert(known, key, Seen { look, what }),
+        None => known.remove(key).is_some(),
     }
 }
 
@@ -202,12 +214,12 @@ mod tests {
         let path = folder.path().join("a");
         std::fs::write(&path, "one").unwrap();
         let mut digests = Digests::believing(DataCache::default(), "p");
-        let one = digests.file(&path, "a").unwrap();
+        let one = digests.file(&path).unwrap();
         assert_eq!(one, blake3::hash(b"one").to_hex().to_string());
         // The file may change again within the clock's tick: nothing is remembered of it beyond this process.
         assert!(digests.news().is_none());
         std::fs::write(&path, "two").unwrap();
-        assert_ne!(Digests::believing(DataCache::default(), "p").file(&path, "a").unwrap(), one);
+        assert_ne!(Digests::believing(DataCache::default(), "p").file(&path).unwrap(), one);
     }
 
     #[test]
@@ -218,10 +230,10 @@ mod tests {
         let look = looks(&path).unwrap();
         let known = |look: Look| {
             let mut cache = DataCache::default();
-            cache.files.insert("a".into(), Seen { look, what: "known".into() });
+            cache.files.insert(key(&place(&path)), Seen { look, what: "known".into() });
             cache
         };
-        assert_eq!(Digests::believing(known(look), "p").file(&path, "a").unwrap(), "known");
+        assert_eq!(Digests::believing(known(look), "p").file(&path).unwrap(), "known");
         let others = [
             Look { size: look.size + 1, ..look },
             Look { modified: look.modified + 1, ..look },
@@ -230,12 +242,12 @@ mod tests {
             Look { device: look.device + 1, ..look },
         ];
         for other in others {
-            assert_ne!(Digests::believing(known(other), "p").file(&path, "a").unwrap(), "known", "{other:?}");
+            assert_ne!(Digests::believing(known(other), "p").file(&path).unwrap(), "known", "{other:?}");
         }
         let mut fresh = Digests::fresh(known(look));
-        assert_ne!(fresh.file(&path, "a").unwrap(), "known", "training reads the file whatever is known");
+        assert_ne!(fresh.file(&path).unwrap(), "known", "training reads the file whatever is known");
         assert_eq!(fresh.read, 1);
-        fresh.file(&path, "a").unwrap();
+        fresh.file(&path).unwrap();
         assert_eq!(fresh.read, 1, "once in a process");
         assert!(fresh.news().unwrap().files.is_empty(), "and what was known wrongly is forgotten");
     }
@@ -248,12 +260,34 @@ mod tests {
         std::fs::write(&path, "one").unwrap();
         age(&path);
         let mut cache = DataCache::default();
-        cache.files.insert("a".into(), Seen { look: looks(&path).unwrap(), what: "known".into() });
+        cache.files.insert(key(&place(&path)), Seen { look: looks(&path).unwrap(), what: "known".into() });
         let modified = std::fs::metadata(&path).unwrap().modified().unwrap();
         std::thread::sleep(Duration::from_millis(20));
         std::fs::write(&path, "two").unwrap();
         File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
-        assert_eq!(Digests::believing(cache, "p").file(&path, "a").unwrap(), blake3::hash(b"two").to_hex().to_string());
+        assert_eq!(Digests::believing(cache, "p").file(&path).unwrap(), blake3::hash(b"two").to_hex().to_string());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_is_forgotten_however_its_path_is_spelt() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("inner");
+        std::fs::create_dir(&inner).unwrap();
+        let path = inner.join("a");
+        std::os::unix::fs::symlink("inner", folder.path().join("link")).unwrap();
+        std::fs::write(&path, "one").unwrap();
+        let spellings = [path.clone(), inner.join("./a"), inner.join("../inner/a"), folder.path().join("link/a")];
+        for forgotten in &spellings {
+            let mut cache = DataCache::default();
+            cache.files.insert(key(&place(&path)), Seen { look: looks(&path).unwrap(), what: "known".into() });
+            let mut digests = Digests::believing(cache, "p");
+            assert!(spellings.iter().all(|spelling| digests.file(spelling).unwrap() == "known"));
+            digests.forget(forgotten);
+            let one = blake3::hash(b"one").to_hex().to_string();
+            assert!(spellings.iter().all(|spelling| digests.file(spelling).unwrap() == one), "{forgotten:?}");
+            assert_eq!(digests.read, 1, "one file, whatever it is called");
+        }
     }
 
     #[test]

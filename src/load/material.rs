@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::data::{import_tensors, open_spectra};
 use super::digests::Digests;
 use crate::history::{self, FileSource, Id, Origin, Root, digest_text};
-use crate::lineage::{DataFile, Library, Resolution, Resolved, Set, SetSource};
+use crate::lineage::{Library, Resolution, Resolved, Set, SetSource};
 use crate::plan::{Material, PreparedSet};
 use crate::spec::{Experiment, Name, Parent, Source};
 use crate::task::mgf::Reader;
@@ -86,7 +86,7 @@ pub fn planned(root: &Path, library: &Library, resolution: &Resolution, digests:
         }
         let mut sets = Vec::new();
         for set in &resolved.validation {
-            let key = set_key(set, Material::root_id(&leaf.history), Some(&library.data));
+            let key = set_key(set, Material::root_id(&leaf.history));
             let digest = match drawn.get(&key) {
                 Some(digest) => digest.clone(),
                 None => {
@@ -156,13 +156,10 @@ fn set_digest(
     Ok((digest, lines))
 }
 
-/// Names all that makes a set: the root, which holds the model and the share that is held out, and its own source.
-fn set_key(set: &Set, root: Id, data: Option<&BTreeMap<String, DataFile>>) -> String {
-    let files = match &set.source {
-        SetSource::Files { paths, .. } => paths.iter().map(|path| data.and_then(|data| data.get(path))).collect(),
-        SetSource::Synthetic { .. } => vec![],
-    };
-    digest_text(format!("{root} {:?} {} {files:?}", set.source, set.spectra).as_bytes())
+/// Names all that makes a set: the root, which holds the model and the share that is held out, and its own source with the
+/// digests of its files.
+fn set_key(set: &Set, root: Id) -> String {
+    digest_text(format!("{root} {:?} {}", set.source, set.spectra).as_bytes())
 }
 
 fn has_files(source: &history::Source) -> bool {
@@ -220,7 +217,7 @@ impl<'a> Maker<'a> {
 
     /// A set with its spectra; experiments that inherit one share them.
     fn prepared(&mut self, resolved: &Resolved, set: &Set, root: &Root, id: Id) -> Result<PreparedSet, String> {
-        let key = set_key(set, id, None);
+        let key = set_key(set, id);
         if let Some(known) = self.sets.get(&key) {
             return Ok(PreparedSet { name: set.name.clone(), ..known.clone() });
         }
@@ -286,7 +283,7 @@ impl<'a> Maker<'a> {
         let mut spectra = Vec::new();
         for ((path, _), digest) in paths.iter().zip(&source.digests) {
             let lengths = 1..=model.longest_peptide();
-            self.usable(path, Some(digest), &source.preprocessing, model, &vocabulary, &lengths, &mut |spectrum| {
+            self.usable(path, digest, &source.preprocessing, model, &vocabulary, &lengths, &mut |spectrum| {
                 if !split::held_out(&split::bare(&vocabulary, &spectrum.peptide), source.held_out, 0) {
                     spectra.push(spectrum);
                 }
@@ -303,7 +300,7 @@ impl<'a> Maker<'a> {
     pub(super) fn usable(
         &mut self,
         path: &str,
-        digest: Option<&str>,
+        digest: &str,
         preprocessing: &Preprocessing,
         model: &Recursive,
         vocabulary: &Vocabulary,
@@ -311,7 +308,7 @@ impl<'a> Maker<'a> {
         take: &mut dyn FnMut(Spectrum),
     ) -> Result<(), String> {
         let unreadable = |error| format!("`{path}` cannot be read: {error}");
-        let mut file = open_spectra(self.root, path, digest, self.digests).map_err(unreadable)?;
+        let mut file = open_spectra(self.root, path, Some(digest), self.digests).map_err(unreadable)?;
         let mut reading = Reading { file: path.into(), usable: 0, unusable: Tally::default() };
         for entry in Reader::new(&mut file) {
             let entry = entry.map_err(|error| format!("`{path}`: {error}"))?;
@@ -324,8 +321,8 @@ impl<'a> Maker<'a> {
             }
         }
         // What was read must be what was named: somebody may have written to the file since.
-        if digest.is_some_and(|digest| file.get_ref().digest() != digest) {
-            self.digests.forget(path);
+        if file.get_ref().digest() != digest {
+            self.digests.forget(file.get_ref().path());
             return Err(format!("`{path}` changed while it was read; run the command again"));
         }
         if !self.readings.iter().any(|known| known.file == path) {

@@ -99,6 +99,17 @@ impl Project {
 }
 
 impl Loaded {
+    /// Checks the targets as far as that goes without the data files that are absent: each of these is a problem that says so,
+    /// and everything else is checked as if they were there.
+    pub fn check(&mut self, targets: &[Name]) {
+        self.resolve(targets);
+        if self.problems.iter().any(|problem| problem.absent_data) {
+            self.library.supposes_data = true;
+            self.resolve(targets);
+            self.library.supposes_data = false;
+        }
+    }
+
     /// Resolves the targets; faults among files join the other problems.
     pub fn resolve(&mut self, targets: &[Name]) -> Resolution {
         let mut resolution = resolve(&self.library, targets);
@@ -110,7 +121,7 @@ impl Loaded {
 
 fn diagnosis(texts: &BTreeMap<String, TextFile>, fault: Fault) -> Diagnosis {
     let span = texts.get(&fault.file).map_or(0..0, |text| text.outline.span(&fault.place));
-    Diagnosis { file: fault.file, span, message: fault.message, help: fault.help }
+    Diagnosis { file: fault.file, span, message: fault.message, help: fault.help, absent_data: fault.absent_data }
 }
 
 struct Loader<'a> {
@@ -137,7 +148,10 @@ impl Loader<'_> {
     /// Reads the experiment a person named, and what it needs.
     fn target(&mut self, target: &Path) -> Result<Name, Diagnosis> {
         let shown = target.display().to_string();
-        let problem = |message: String, help: String| Diagnosis { file: shown.clone(), span: 0..0, message, help: Some(help) };
+        let problem = |message: String, help: String| {
+            let (file, help) = (shown.clone(), Some(help));
+            Diagnosis { file, span: 0..0, message, help, absent_data: false }
+        };
         let here = std::env::current_dir().unwrap_or_default().join(target);
         let inside = self.project.root.join(target);
         let named = self.project.root.join("experiments").join(format!("{shown}.ron"));
@@ -253,7 +267,8 @@ impl Loader<'_> {
 
     fn bad_name(&mut self, folder: &str, stem: &str, message: String) {
         let file = format!("{folder}/{stem}.ron");
-        self.loaded.problems.push(Diagnosis { file, span: 0..0, message, help: Some("rename the file".into()) });
+        let help = Some("rename the file".into());
+        self.loaded.problems.push(Diagnosis { file, span: 0..0, message, help, absent_data: false });
     }
 
     /// Digests of all data files, and shapes of all imported tensors, that the experiments name.

@@ -19,11 +19,11 @@ impl Maker<'_> {
         let vocabulary = model.vocabulary();
         match &set.source {
             SetSource::Synthetic { .. } => Ok(synthetic_set(set, &vocabulary)),
-            SetSource::Files { paths, length, preprocessing } => {
+            SetSource::Files { files, length, preprocessing } => {
                 let share = held_out_share(&root.data);
                 let mut lowest = Lowest::new(set.spectra as usize);
-                for path in paths {
-                    self.usable(path, None, preprocessing, model, &vocabulary, &(length.0..=length.1), &mut |spectrum| {
+                for (path, digest) in files {
+                    self.usable(path, digest, preprocessing, model, &vocabulary, &(length.0..=length.1), &mut |spectrum| {
                         if split::held_out(&split::bare(&vocabulary, &spectrum.peptide), share, 0) {
                             lowest.offer(spectrum);
                         }

@@ -26,6 +26,8 @@ pub struct Diagnosis {
     pub span: Range<usize>,
     pub message: String,
     pub help: Option<String>,
+    /// Nothing that is written is wrong: a data file is absent.
+    pub absent_data: bool,
 }
 
 impl TextFile {
@@ -36,6 +38,7 @@ impl TextFile {
             span: 0..0,
             message,
             help: Some(help.to_owned()).filter(|help| !help.is_empty()),
+            absent_data: false,
         };
         let metadata = fs::metadata(path).map_err(|error| whole(format!("cannot be read: {error}"), ""))?;
         if !metadata.is_file() {
@@ -75,6 +78,6 @@ impl TextFile {
     }
 
     fn diagnosis(&self, span: Range<usize>, message: String, help: Option<String>) -> Diagnosis {
-        Diagnosis { file: self.shown.clone(), span, message, help }
+        Diagnosis { file: self.shown.clone(), span, message, help, absent_data: false }
     }
 }

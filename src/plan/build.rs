@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::footprint::Footprint;
+use super::missing::Missing;
 use super::steps::{Keep, Save, evaluation_steps, probe_steps, save_steps};
 use crate::history::{History, Id};
 use crate::lineage::{Leaf, LeafKey, Path, Resolved, Tree};
@@ -15,10 +16,12 @@ pub struct Existing {
     pub checkpoints: BTreeMap<Id, (u64, bool)>,
     /// Evaluations as (checkpoint, digest of the set).
     pub evaluations: BTreeSet<(Id, String)>,
+    /// Probes of the loss, the same way.
+    pub probes: BTreeSet<(Id, String)>,
 }
 
 impl Existing {
-    fn has_tensors(&self, id: Id) -> bool {
+    pub(super) fn has_tensors(&self, id: Id) -> bool {
         self.checkpoints.get(&id).is_some_and(|(_, has_tensors)| *has_tensors)
     }
 
@@ -112,15 +115,6 @@ impl Segment {
     }
 }
 
-/// A kept checkpoint that has not been evaluated on a set.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MissingEvaluation {
-    pub experiment: Name,
-    pub id: Id,
-    pub step: u64,
-    pub set: Name,
-}
-
 /// What is left to do for an experiment.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -131,7 +125,9 @@ pub struct Plan {
     pub owners: Vec<Owner>,
     /// Segments to train, parents first.
     pub segments: Vec<Segment>,
-    pub evaluations: Vec<MissingEvaluation>,
+    pub evaluations: Vec<Missing>,
+    /// Probes that can still be made, as the checkpoints of their states are kept.
+    pub probes: Vec<Missing>,
     /// Every checkpoint that some lineage of the plan starts or ends at: never to be thinned.
     pub kept: BTreeSet<Id>,
 }
@@ -177,8 +173,9 @@ impl Plan {
         let saves: Vec<Vec<Save>> = (0..tree.nodes.len()).map(|node| builder.saves(node, &owners[node])).collect();
         let segments = builder.segments(&owners, &saves);
         let evaluations = builder.evaluations(&owners, &saves, sets);
+        let probes = builder.probes(&owners, &segments, sets);
         let kept = tree.nodes.iter().map(|node| node.id).collect();
-        Plan { target: target.clone(), members, owners, segments, evaluations, kept, tree }
+        Plan { target: target.clone(), members, owners, segments, evaluations, probes, kept, tree }
     }
 
     /// The target's leaves whose lineage runs through a segment.
@@ -214,7 +211,7 @@ impl Plan {
     }
 
     pub fn is_done(&self) -> bool {
-        self.segments.is_empty() && self.evaluations.is_empty()
+        self.segments.is_empty() && self.evaluations.is_empty() && self.probes.is_empty()
     }
 }
 
@@ -250,18 +247,18 @@ fn members(target: &Resolved, leaves: &BTreeMap<&LeafKey, &Leaf>) -> Vec<Member>
     ancestors.into_iter().rev().filter_map(ancestor).chain(target.leaves.iter().map(own)).collect()
 }
 
-struct Builder<'a> {
-    experiments: &'a BTreeMap<Name, Resolved>,
-    existing: &'a Existing,
+pub(super) struct Builder<'a> {
+    pub experiments: &'a BTreeMap<Name, Resolved>,
+    pub existing: &'a Existing,
     /// The leaf of each member.
-    leaves: Vec<&'a Leaf>,
-    members: &'a [Member],
-    tree: &'a Tree,
+    pub leaves: Vec<&'a Leaf>,
+    pub members: &'a [Member],
+    pub tree: &'a Tree,
 }
 
 impl Builder<'_> {
     /// Leaves whose own experiment decides over the edge above a node.
-    fn deciding(&self, node: usize) -> Vec<&Leaf> {
+    pub fn deciding(&self, node: usize) -> Vec<&Leaf> {
         let from = self.tree.nodes[node].from;
         let mut own: Vec<usize> = self.tree.through(node).filter(|&index| self.members[index].own_from <= from).collect();
         own.sort_unstable();
@@ -354,34 +351,5 @@ impl Builder<'_> {
             why,
             owner,
         }
-    }
-
-    /// Checkpoints that exist, should have been evaluated, and have not been.
-    fn evaluations(
-        &self,
-        owners: &[Owner],
-        saves: &[Vec<Save>],
-        sets: &BTreeMap<Name, Vec<(Name, String)>>,
-    ) -> Vec<MissingEvaluation> {
-        let mut missing = Vec::new();
-        for (index, node) in self.tree.nodes.iter().enumerate() {
-            let experiment = owners[index].experiment();
-            let rhythm = &self.experiments[experiment].rhythm;
-            let is_end = node.ends.iter().any(|&member| self.members[member].key.experiment == *experiment);
-            let due = evaluation_steps(node.from, node.step, rhythm, is_end);
-            for save in saves[index].iter().filter(|save| due.contains(&save.step) && self.existing.has_tensors(save.id)) {
-                for (set, digest) in sets.get(experiment).into_iter().flatten() {
-                    if !self.existing.evaluations.contains(&(save.id, digest.clone())) {
-                        missing.push(MissingEvaluation {
-                            experiment: experiment.clone(),
-                            id: save.id,
-                            step: save.step,
-                            set: set.clone(),
-                        });
-                    }
-                }
-            }
-        }
-        missing
     }
 }

@@ -73,13 +73,16 @@ pub fn probe_steps(from: u64, to: u64, leaves: &[&Leaf]) -> BTreeSet<u64> {
         if !edges.is_empty() {
             edges.push(leaf.history.end());
         }
-        let after = |pair: &[u64]| {
-            AFTER_EDGE.map(|steps| pair[0].saturating_add(steps)).into_iter().filter(|step| *step < pair[1]).collect::<Vec<_>>()
-        };
-        let between: Vec<u64> = edges.windows(2).flat_map(after).collect();
+        let between: Vec<u64> = edges.windows(2).flat_map(|pair| looks(pair[0], pair[1])).collect();
         edges.into_iter().chain(between)
     };
     leaves.iter().flat_map(of).filter(|step| (from..=to).contains(step)).collect()
+}
+
+/// Steps after an edge at which the loss is looked at, up to the next edge or the leaf's end.
+pub fn looks(edge: u64, end: u64) -> impl Iterator<Item = u64> {
+    let between = AFTER_EDGE.into_iter().map(move |steps| edge.saturating_add(steps)).filter(move |step| *step < end);
+    between.chain([end])
 }
 
 /// Multiples of `every` in (from, to].

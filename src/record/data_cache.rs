@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataCache {
     pub format: u32,
-    /// Digests of files by their paths as written.
+    /// Digests of files by where they lie, links followed.
     pub files: BTreeMap<String, Seen<String>>,
-    /// Imported tensors by their files' paths as written.
+    /// Imported tensors by where their files lie.
     pub tensors: BTreeMap<String, Seen<SeenTensors>>,
     /// The program that drew the sets and read the sources: another one may do it otherwise.
     pub program: String,

@@ -8,61 +8,28 @@
 //! The file: eight bytes of magic, the length of a JSON header (u32), the header, the rows; whole numbers little-endian.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::hash::Hasher;
 
 use serde::{Deserialize, Serialize};
 use twox_hash::XxHash3_64;
 
+use super::column::Column;
+use super::digest::{digest64, state_digests};
 use super::manifest::FORMAT;
-use super::tensors::{State, Tensor, Values};
+use super::tensors::State;
 use crate::history::{At, Id};
-use crate::task::batch::Batch;
 use crate::task::loss::Loss;
 
 const MAGIC: [u8; 8] = *b"LEDGER\r\n";
 /// Bytes of a word.
 const WORD: usize = 8;
 
-/// XXH3 with 64 bits: not cryptographic, and fast enough to digest every tensor at every step.
-pub fn digest64(bytes: &[u8]) -> u64 {
-    XxHash3_64::oneshot(bytes)
-}
-
-/// Digest of everything a batch holds.
-pub fn batch_digest(batch: &Batch) -> u64 {
-    let mut hasher = XxHash3_64::new();
-    [batch.size, batch.peaks, batch.length].iter().chain(&batch.lengths).for_each(|&n| hasher.write_u64(n as u64));
-    for numbers in [&batch.mz, &batch.intensity, &batch.is_peak, &batch.neutral_mass, &batch.cleavable] {
-        numbers.iter().for_each(|number| hasher.write_u32(number.to_bits()));
-    }
-    batch.charge.iter().chain(&batch.tokens).for_each(|&number| hasher.write_i32(number));
-    hasher.finish()
-}
-
-/// Digest of a tensor's elements, little-endian.
-pub fn tensor_digest(tensor: &Tensor) -> u64 {
-    let bytes: Vec<u8> = match &tensor.values {
-        Values::F32(values) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
-        Values::U64(values) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
-    };
-    digest64(&bytes)
-}
-
-/// Digest of every tensor of a state; of the average's as `ema/..`, of the optimizer's as `optimizer/..`.
-pub fn state_digests(state: &State) -> impl Iterator<Item = (String, u64)> {
-    let named = [("", &state.model), ("ema/", &state.ema), ("optimizer/", &state.optimizer)];
-    named.into_iter().flat_map(|(prefix, tensors)| {
-        tensors.iter().map(move |(path, tensor)| (format!("{prefix}{path}"), tensor_digest(tensor)))
-    })
-}
-
 /// What one update took and gave.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
     /// The update went from this step to the next.
     pub step: u64,
-    /// Digest of the batch: [`batch_digest`].
+    /// Digest of the batch: [`batch_digest`](super::batch_digest).
     pub batch: u64,
     /// Learning rate and weights as they were used.
     pub rate: f64,
@@ -75,37 +42,6 @@ pub struct Entry {
     pub gradient_norm: f32,
     /// Digest of each tensor after the update; empty where only checkpoints are digested.
     pub values: Vec<u64>,
-}
-
-/// What a column of a ledger holds, in the order of cause and effect.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub enum Column {
-    /// Digest of the batch.
-    Batch,
-    /// Bits of the learning rate (f64).
-    Rate,
-    /// Bits of a loss's weight (f64); 0 where it is not computed.
-    Weight(Loss),
-    /// Bits of a raw term (f32); 0 where it is not computed.
-    Term(Loss),
-    /// Digest of a tensor's gradient.
-    Gradient(String),
-    /// Bits of the gradient's norm (f32).
-    GradientNorm,
-    /// Digest of a tensor after the update.
-    Value(String),
-}
-
-/// A part of an update.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Part {
-    Batch,
-    Schedule,
-    Term,
-    Gradient,
-    Update,
 }
 
 /// The ledger of a segment: of the updates from one checkpoint to the next.
@@ -302,69 +238,10 @@ fn chained(before: u64, row: &[u64]) -> u64 {
     hasher.finish()
 }
 
-impl Column {
-    pub fn part(&self) -> Part {
-        match self {
-            Column::Batch => Part::Batch,
-            Column::Rate | Column::Weight(_) => Part::Schedule,
-            Column::Term(_) => Part::Term,
-            Column::Gradient(_) | Column::GradientNorm => Part::Gradient,
-            Column::Value(_) => Part::Update,
-        }
-    }
-
-    /// A word of this column as people read it.
-    pub fn shown(&self, word: u64) -> String {
-        match self {
-            Column::Batch | Column::Gradient(_) | Column::Value(_) => format!("{word:016x}"),
-            Column::Rate | Column::Weight(_) => format!("{:e}", f64::from_bits(word)),
-            Column::Term(_) | Column::GradientNorm => format!("{:e} ({word:08x})", f32::from_bits(word as u32)),
-        }
-    }
-}
-
-impl fmt::Display for Column {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Column::Batch => f.write_str("batch"),
-            Column::Rate => f.write_str("rate"),
-            Column::Weight(loss) => write!(f, "weight {loss}"),
-            Column::Term(loss) => write!(f, "term {loss}"),
-            Column::Gradient(path) => write!(f, "gradient {path}"),
-            Column::GradientNorm => f.write_str("gradient_norm"),
-            Column::Value(path) => write!(f, "value {path}"),
-        }
-    }
-}
-
-impl From<Column> for String {
-    fn from(column: Column) -> String {
-        column.to_string()
-    }
-}
-
-impl TryFrom<String> for Column {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Column, String> {
-        let loss = |name: &str| Loss::ALL.into_iter().find(|loss| loss.name() == name).ok_or(format!("`{name}` is no loss"));
-        match text.split_once(' ') {
-            None if text == "batch" => Ok(Column::Batch),
-            None if text == "rate" => Ok(Column::Rate),
-            None if text == "gradient_norm" => Ok(Column::GradientNorm),
-            Some(("weight", name)) => loss(name).map(Column::Weight),
-            Some(("term", name)) => loss(name).map(Column::Term),
-            Some(("gradient", path)) => Ok(Column::Gradient(path.into())),
-            Some(("value", path)) => Ok(Column::Value(path.into())),
-            _ => Err(format!("`{}` is no column of a ledger", text.escape_default())),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::Tensors;
+    use crate::record::{Tensor, Tensors};
 
     fn entry(step: u64) -> Entry {
         Entry {

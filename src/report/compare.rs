@@ -8,7 +8,7 @@ use super::differences::{Difference, divergence, settings_that_differ};
 use super::jumps::{Jump, jumps};
 use super::leaves::{LeafRecords, Leaves, SetFacts};
 use super::progress::{SetProgress, progress};
-use super::prose::MOST_NAMES;
+use super::prose::{MOST_NAMES, listed};
 use super::samples::{EqualSamples, batches_differ, equal_samples};
 use super::scores::{SetScores, set_scores};
 use super::stability::{Stability, stability};
@@ -176,6 +176,7 @@ fn remarks(leaves: &Leaves<'_>, sets: &[SetScores], settings: &[String]) -> Vec<
         let plural = if seeds == 1 { "" } else { "s" };
         remarks.push(format!("{seeds} seed{plural}: numbers, no verdict; {FEWEST_SEEDS} or more show the spread"));
     }
+    remarks.extend(leaves.step.into_iter().flat_map(|step| same_trainings(leaves, step)));
     if !leaves.paired {
         remarks.push(
             "leaves of one seed did not grow from the same bits under the same numerics: differences are not paired".into(),
@@ -197,6 +198,24 @@ fn remarks(leaves: &Leaves<'_>, sets: &[SetScores], settings: &[String]) -> Vec<
         );
     }
     remarks
+}
+
+/// Says which branches beside the reference are one training up to a step.
+fn same_trainings(leaves: &Leaves<'_>, step: u64) -> Vec<String> {
+    let is_same = |a: &str, b: &str| {
+        let common = |(a, b): (&LeafRecords<'_>, &LeafRecords<'_>)| a.history.common_step(b.history);
+        leaves.of(a).zip(leaves.of(b)).all(|pair| common(pair).is_some_and(|common| common >= step))
+    };
+    let mut trainings: Vec<Vec<&str>> = Vec::new();
+    for branch in leaves.others().filter(|branch| !is_same(branch, &leaves.reference)) {
+        match trainings.iter_mut().find(|known| is_same(branch, known[0])) {
+            Some(known) => known.push(branch),
+            None => trainings.push(vec![branch]),
+        }
+    }
+    let several = trainings.into_iter().filter(|branches| branches.len() > 1);
+    let quoted = |branches: Vec<&str>| branches.into_iter().map(|branch| format!("`{branch}`")).collect::<Vec<_>>();
+    several.map(|branches| format!("one training, which counts once: {}", listed(&quoted(branches), "branches"))).collect()
 }
 
 #[cfg(test)]

@@ -101,7 +101,7 @@ fn probes(leaf: &Leaf) -> Vec<Probe> {
     let terms = BTreeMap::from([(Loss::CrossEntropy, 2.0), (Loss::Spectrum, 0.8), (Loss::Precursor, 3.0)]);
     let probed = Probed { set: "hard".into(), set_digest: "digest".into(), spectra: 64, terms };
     let probe = |step: u64| Probe { id: leaf.history.ids([step])[0], step, sets: vec![probed.clone()] };
-    [10, 11, 13, 14, 15, 17, 30].map(probe).into()
+    [10, 11, 13, 14, 15, 17, 24, 30].map(probe).into()
 }
 
 fn records<'a>(leaf: &'a Leaf, evaluations: &'a [Evaluation], probes: &'a [Probe]) -> LeafRecords<'a> {
@@ -150,6 +150,31 @@ fn leaves_equal_by_construction_are_said_to_be() {
     let shown = text(&found, Some("does it?"), Style::default());
     assert!(shown.contains("no detectable difference (the same training)"), "{shown}");
     assert!(shown.find("no detectable difference:") < shown.find("twin against control: identical to step 30"), "{shown}");
+}
+
+#[test]
+fn branches_that_are_one_training_count_once() {
+    let again = LATE.replace("late", "again");
+    let other = "(name: \"other\", curriculum: Inherit, change: (dropout: 0.2)),";
+    let accuracy = |branch: &str, seed: u64| match branch {
+        "late" | "again" => 0.51 + noise("late", seed),
+        "other" => 0.505 + noise("other", seed),
+        _ => 0.5 + noise(branch, seed),
+    };
+    let once = Case::new(&[LATE, other, CONTROL], "[1, 2, 3]", accuracy).compared(None);
+    let twice = Case::new(&[LATE, &again, other, CONTROL], "[1, 2, 3]", accuracy).compared(None);
+    let found = |comparison: &Comparison, branch: &str| {
+        let scores = comparison.sets[0].branches.iter().find(|scores| scores.branch == branch).unwrap();
+        scores.differences["token_accuracy"].clone()
+    };
+    for branch in ["late", "other"] {
+        assert_eq!(found(&once, branch), found(&twice, branch), "a name more changes what is said of {branch}");
+    }
+    assert_eq!(found(&twice, "again"), found(&twice, "late"));
+    assert!(found(&once, "late").p < Some(1.0));
+    let said = "one training, which counts once: `late`, `again`";
+    assert!(twice.remarks.iter().any(|remark| remark == said), "{:?}", twice.remarks);
+    assert!(!once.remarks.iter().any(|remark| remark.contains("counts once")), "{:?}", once.remarks);
 }
 
 #[test]

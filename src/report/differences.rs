@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::history::{Change, History, changes, root_changes};
+use crate::history::{Change, History, changes, listed, root_changes};
 
 /// Steps over which two histories differ in the same way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -50,9 +50,8 @@ pub fn divergence(a: &History, b: &History) -> Difference {
 
 impl std::fmt::Display for Difference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let list = |changes: &[Change]| changes.iter().map(Change::to_string).collect::<Vec<_>>().join(", ");
         match self.identical_to {
-            None => write!(f, "nothing in common: {}", list(&self.roots))?,
+            None => write!(f, "nothing in common: {}", listed(&self.roots))?,
             Some(step) if self.stretches.is_empty() && self.ends.0 == self.ends.1 => {
                 return write!(f, "identical to step {step}, the end of both");
             }
@@ -63,11 +62,11 @@ impl std::fmt::Display for Difference {
                     self.ends.0.max(self.ends.1)
                 );
             }
-            Some(step) => write!(f, "identical to step {step}; then {}", list(&self.stretches[0].changes))?,
+            Some(step) => write!(f, "identical to step {step}; then {}", listed(&self.stretches[0].changes))?,
         }
         let later = if self.identical_to.is_some() { 1 } else { 0 };
         for stretch in self.stretches.iter().skip(later) {
-            write!(f, "\n  from {} to {}: {}", stretch.from, stretch.to, list(&stretch.changes))?;
+            write!(f, "\n  from {} to {}: {}", stretch.from, stretch.to, listed(&stretch.changes))?;
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::leaves::{LeafRecords, SetFacts};
 use super::robust::median;
+use crate::plan;
 use crate::record::{Probe, Probed};
 use crate::task::loss::Loss;
 
@@ -112,7 +113,14 @@ fn edge<'a>(leaf: &'a LeafRecords<'a>, step: u64, end: u64, digest: &str) -> Opt
     });
     let looks: Vec<Look<'a>> = looks.collect();
     let (before, after) = (leaf.history.at(step - 1).weights, leaf.history.at(step.min(last)).weights);
-    let is_whole = looks.last()?.after == end - step;
+    let last_seen = step + looks.last()?.after;
+    // A look that is missing, as where a set was added later and the states right after the edge were not kept, may have been
+    // the highest.
+    let is_seen = |due: &u64| looks.iter().any(|look| step + look.after == *due);
+    if !plan::looks(step, end).filter(|due| *due <= last_seen).all(|due| is_seen(&due)) {
+        return None;
+    }
+    let is_whole = last_seen == end;
     Some(Edge { before, after, probed: probe(&step)?, looks, is_whole })
 }
 

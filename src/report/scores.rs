@@ -89,7 +89,8 @@ fn evaluated<'a>(leaves: &Leaves<'a>, branch: &str, set: &SetFacts, at: AtStep<'
     Evaluated { branch: branch.to_owned(), leaves: leaves.of(branch).filter_map(found).collect() }
 }
 
-/// Differences of one metric, all branches judged together; those that are the reference's own training stand apart.
+/// Differences of one metric, all trainings judged together: branches that are one training count once, and those that are the
+/// reference's own stand apart.
 fn compare_metric(
     metric: &str,
     evaluated: &[Evaluated<'_>],
@@ -100,14 +101,28 @@ fn compare_metric(
     let comparable = |branch: &&Evaluated<'_>| branch.branch != base.branch && branch.seeds() == base.seeds();
     let (same, apart): (Vec<&Evaluated<'_>>, Vec<&Evaluated<'_>>) =
         evaluated.iter().filter(comparable).partition(|branch| branch.is_same_training(base));
-    let differences: Vec<Vec<f64>> = apart.iter().map(|branch| branch.differences(base, metric)).collect();
-    let judged = apart.into_iter().zip(estimate(&differences, trial));
+    let trainings = trainings(apart);
+    let differences: Vec<Vec<f64>> = trainings.iter().map(|branches| branches[0].differences(base, metric)).collect();
+    let judged = trainings.into_iter().zip(estimate(&differences, trial));
+    let judged = judged.flat_map(|(branches, estimate)| branches.into_iter().map(move |branch| (branch, estimate.clone())));
     let equal = same.into_iter().map(|branch| (branch, Estimate::same_training(branch.leaves.len())));
     for (branch, estimate) in judged.chain(equal) {
         if let Some(scores) = branches.iter_mut().find(|scores| scores.branch == branch.branch) {
             scores.differences.insert(metric.to_owned(), estimate);
         }
     }
+}
+
+/// Branches by training, in the order in which they come.
+fn trainings<'b, 'a>(branches: Vec<&'b Evaluated<'a>>) -> Vec<Vec<&'b Evaluated<'a>>> {
+    let mut trainings: Vec<Vec<&Evaluated<'_>>> = Vec::new();
+    for branch in branches {
+        match trainings.iter_mut().find(|known| branch.is_same_training(known[0])) {
+            Some(known) => known.push(branch),
+            None => trainings.push(vec![branch]),
+        }
+    }
+    trainings
 }
 
 impl Evaluated<'_> {
@@ -124,12 +139,12 @@ impl Evaluated<'_> {
         self.leaves.iter().zip(&base.leaves).map(|((.., own), (.., other))| value(own) - value(other)).collect()
     }
 
-    /// Whether every leaf is, up to the step it is looked at, the reference's.
-    fn is_same_training(&self, base: &Evaluated<'_>) -> bool {
+    /// Whether every leaf is, up to the step it is looked at, the other branch's of the same seed.
+    fn is_same_training(&self, other: &Evaluated<'_>) -> bool {
         let same = |((own, step, _), (other, at, _)): (&Found<'_>, &Found<'_>)| {
             step == at && own.history.common_step(other.history).is_some_and(|common| common >= *step)
         };
-        self.leaves.iter().zip(&base.leaves).all(same)
+        self.leaves.iter().zip(&other.leaves).all(same)
     }
 
     fn scores(&self, base: &Evaluated<'_>) -> BranchScores {

@@ -8,7 +8,7 @@
 //! - with several branches against one reference, the simultaneous interval by Bonferroni: 0.05 divided by the branches;
 //! - a p value, corrected over the branches of one metric and set by Holm ("A simple sequentially rejective multiple test
 //!   procedure", Scandinavian Journal of Statistics 6, 1979). Holm may find a difference where the simultaneous interval,
-//!   which is Bonferroni's, just covers 0. Metrics and sets are not corrected for each other: `decide` names the one that
+//!   which is Bonferroni's, just covers 0. Branches that are one training are one hypothesis and count once. Metrics and sets are not corrected for each other: `decide` names the one that
 //!   counts.
 //!
 //! **The null spread.** s is the standard deviation of the differences, but never less than the reference's own seeds allow:
@@ -139,7 +139,8 @@ impl std::fmt::Display for Judgement {
     }
 }
 
-/// Judges the branches of one metric on one set, each by its differences to the reference; all over the same seeds.
+/// Judges the branches of one metric on one set, each by its differences to the reference; all over the same seeds. Each is a
+/// training of its own: one that is given twice would count twice.
 pub fn estimate(branches: &[Vec<f64>], trial: &Trial<'_>) -> Vec<Estimate> {
     let mut estimates: Vec<Estimate> =
         branches.iter().map(|differences| interval_of(differences, trial, branches.len())).collect();

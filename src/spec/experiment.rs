@@ -2,18 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
-use super::curriculum::{Curriculum, StageData};
+use super::branch::{Branch, Change, CurriculumChoice};
+use super::curriculum::Curriculum;
 use super::decide::Decide;
 use super::findings::{Findings, Place};
+use super::in_run::clash;
 use super::name::Name;
+use super::parent::Parent;
 use super::recorded::Recorded;
-use super::reference::Reference;
-use super::source::{MgfSet, Source, check_files, check_preprocessing, check_synthetic};
-use super::training::{Model, Optimizer, Precision, Rate, Training, below_one, check_clip, check_micro_batch};
-use crate::task::loss::Loss;
-use crate::task::synthetic::Synthetic;
+use super::validation::Validation;
 
 /// The branch of an experiment that names none.
 pub const IMPLIED_BRANCH: &str = "main";
@@ -84,133 +83,6 @@ pub struct Library {
     pub curricula: BTreeMap<Name, Curriculum>,
     /// What the run came to; `reproduce` compares with it.
     pub recorded: Option<Recorded>,
-}
-
-/// Where training starts. Only a root names a model.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Parent {
-    /// Fresh weights.
-    Scratch(Scratch),
-    /// A checkpoint of another experiment: `"experiment/branch#seed@step"`.
-    Checkpoint(Reference),
-    /// Weights from a file; optimizer and running average start afresh.
-    Imported(Imported),
-}
-
-/// A root with fresh weights.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Scratch {
-    /// Keys every random number. Left out together with `seeds` at the top level.
-    #[serde(default)]
-    pub seed: Option<u64>,
-    pub model: Model,
-    pub data: Source,
-    pub training: Training,
-}
-
-/// A root whose weights come from a safetensors file.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Imported {
-    /// Path of the safetensors file, relative to the folder that holds `experiments/`.
-    pub file: String,
-    /// blake3 of the tensors in hexadecimal; written into saved files.
-    #[serde(default)]
-    pub digest: Option<String>,
-    /// Absolute step the weights are taken to be at.
-    pub step: u64,
-    #[serde(default)]
-    pub seed: Option<u64>,
-    pub model: Model,
-    pub data: Source,
-    pub training: Training,
-}
-
-/// One branch of an experiment.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Branch {
-    pub name: Name,
-    pub curriculum: CurriculumChoice,
-    /// What the branch changes against its parent.
-    #[serde(default)]
-    pub change: Option<Change>,
-}
-
-/// Which curriculum a branch follows.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub enum CurriculumChoice {
-    /// `curricula/<name>.ron`.
-    File(Name),
-    /// The parent's settings, as if it were trained on.
-    Inherit,
-    /// A curriculum with one loss's weights shifted so that they begin at `to`; 0 before.
-    Moved { of: Name, loss: Loss, to: u64 },
-    /// A curriculum written here; the clock does not touch it.
-    Inline(Curriculum),
-}
-
-/// Settings a fork changes from its first step on. What is left out stays the parent's.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Change {
-    pub batch: Option<u32>,
-    pub micro_batch: Option<u32>,
-    pub lr: Option<Rate>,
-    pub weight_decay: Option<f64>,
-    /// Largest global norm of the gradient; `None` is no limit.
-    #[serde(deserialize_with = "read_written", serialize_with = "write_written", skip_serializing_if = "Option::is_none")]
-    pub clip: Option<Option<f64>>,
-    pub dropout: Option<f64>,
-    pub precision: Option<Precision>,
-    pub optimizer: Option<Optimizer>,
-    /// Factor on every weight of a loss, `{Precursor: 0.5}`.
-    pub scale: BTreeMap<Loss, f64>,
-}
-
-/// Tells `clip: None` (no limit) from a `clip` that is not written (the parent's).
-fn read_written<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<f64>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
-}
-
-fn write_written<S: Serializer>(value: &Option<Option<f64>>, serializer: S) -> Result<S::Ok, S::Error> {
-    value.flatten().serialize(serializer)
-}
-
-/// A fixed set of spectra.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Validation {
-    pub name: Name,
-    pub data: ValidationData,
-    /// Most spectra of the set; of a file those with the lowest hash.
-    #[serde(default = "default_spectra")]
-    pub spectra: u32,
-}
-
-/// More spectra in a validation set than this are taken for a slip.
-const MOST_SPECTRA: u32 = 1_000_000;
-
-fn default_spectra() -> u32 {
-    256
-}
-
-/// Where a validation set comes from.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub enum ValidationData {
-    /// Drawn by rule from a seed of its own, with noise as a stage has it.
-    Synthetic {
-        source: Synthetic,
-        #[serde(default)]
-        noise: StageData,
-        #[serde(default)]
-        seed: u64,
-    },
-    /// Held-out peptides of annotated files.
-    Mgf(MgfSet),
 }
 
 impl Experiment {
@@ -301,8 +173,8 @@ impl Experiment {
                     "give each a name of its own, not only another case",
                 );
             }
-            if branch.name.as_str() == "shared" {
-                findings.add(&field("name"), "`shared` is the folder of what several leaves share", "choose another name");
+            if let Some(what) = clash(&branch.name) {
+                findings.add(&field("name"), what, "choose another name");
             }
         }
         let Some(reference) = &self.reference else { return };
@@ -346,10 +218,6 @@ impl Experiment {
                 findings.positive(&at.field(name), every, &format!("`{name}`"));
             }
         }
-        for (index, set) in self.validation.iter().enumerate().filter(|(_, set)| set.spectra > MOST_SPECTRA) {
-            let place = at.field("validation").index(index).field("spectra");
-            findings.add(&place, format!("{} spectra to evaluate on", set.spectra), format!("write at most {MOST_SPECTRA}"));
-        }
         for (index, &step) in self.keep.iter().enumerate() {
             if step == 0 || step > self.max_step {
                 let help = format!("write steps from 1 to {}", self.max_step);
@@ -372,114 +240,6 @@ impl Experiment {
                     "the clock scales nothing here",
                     "leave it out: it is for `File` and `Moved` curricula",
                 );
-            }
-        }
-    }
-}
-
-impl Branch {
-    fn check(&self, field: &dyn Fn(&str) -> Place, is_root: bool, findings: &mut Findings) {
-        match &self.curriculum {
-            CurriculumChoice::Inherit if is_root => {
-                findings.add(
-                    &field("curriculum"),
-                    "a root has nothing to inherit",
-                    "name a curriculum, `File(\"cross_entropy_only\")`",
-                );
-            }
-            CurriculumChoice::Moved { loss: Loss::CrossEntropy, .. } => {
-                findings.add(
-                    &field("curriculum").field("loss"),
-                    "`CrossEntropy` cannot be moved",
-                    "move `Spectrum` or `Precursor`",
-                );
-            }
-            CurriculumChoice::Inline(curriculum) => curriculum.check(&field("curriculum"), findings),
-            _ => {}
-        }
-        if let Some(change) = &self.change {
-            if is_root {
-                findings.add(
-                    &field("change"),
-                    "a root has nothing to change",
-                    "write the values into `training`, the weights into the curriculum",
-                );
-            }
-            change.check(&field("change"), findings);
-        }
-    }
-}
-
-impl Change {
-    fn check(&self, at: &Place, findings: &mut Findings) {
-        if let Some(batch) = self.batch {
-            findings.positive(&at.field("batch"), u64::from(batch), "`batch`");
-        }
-        if let (Some(batch), micro) = (self.batch, self.micro_batch) {
-            check_micro_batch(batch, micro, at, findings);
-        } else if let Some(micro) = self.micro_batch {
-            findings.positive(&at.field("micro_batch"), u64::from(micro), "`micro_batch`");
-        }
-        if let Some(rate) = &self.lr {
-            rate.check(&at.field("lr"), findings);
-        }
-        if let Some(decay) = self.weight_decay {
-            findings.number(&at.field("weight_decay"), decay, 0.0..=f64::INFINITY, "`weight_decay`");
-        }
-        if let Some(Some(clip)) = self.clip {
-            check_clip(clip, &at.field("clip"), findings);
-        }
-        if let Some(dropout) = self.dropout {
-            below_one(&at.field("dropout"), dropout, findings);
-        }
-        if let Some(optimizer) = &self.optimizer {
-            optimizer.check(&at.field("optimizer"), findings);
-            if self.weight_decay.is_some() {
-                findings.add(
-                    &at.field("weight_decay"),
-                    "`weight_decay` stands beside `optimizer`",
-                    "write it into the optimizer",
-                );
-            }
-        }
-        for (loss, &factor) in &self.scale {
-            findings.number(
-                &at.field("scale").field(loss.name()),
-                factor,
-                0.0..=f64::INFINITY,
-                &format!("the factor of `{loss}`"),
-            );
-        }
-    }
-}
-
-impl Parent {
-    fn check(&self, at: &Place, findings: &mut Findings) {
-        let (model, data, training) = match self {
-            Parent::Scratch(root) => (&root.model, &root.data, &root.training),
-            Parent::Imported(root) => (&root.model, &root.data, &root.training),
-            Parent::Checkpoint(_) => return,
-        };
-        model.check(&at.field("model"), findings);
-        data.check(&at.field("data"), findings);
-        training.check(&at.field("training"), findings);
-    }
-}
-
-impl Validation {
-    fn check(&self, at: &Place, findings: &mut Findings) {
-        findings.positive(&at.field("spectra"), u64::from(self.spectra), "`spectra`");
-        match &self.data {
-            ValidationData::Synthetic { source, noise, .. } => {
-                check_synthetic(source, &at.field("data").field("source"), findings);
-                noise.check(&at.field("data").field("noise"), findings);
-            }
-            ValidationData::Mgf(set) => {
-                check_files(&set.files, &set.digests, &at.field("data"), findings);
-                check_preprocessing(&set.preprocessing, &at.field("data").field("preprocessing"), findings);
-                if let Some(length) = &set.length {
-                    super::curriculum::check_length(length, &at.field("data").field("length"), findings);
-                }
             }
         }
     }

@@ -9,6 +9,7 @@ use super::checkpoint::{METRICS, TIMING};
 use super::{Found, Store, StoreError};
 use crate::lineage::LeafKey;
 use crate::record::{MetricsRow, Timing};
+use crate::spec::InRun;
 
 /// TensorBoard asks for `tfevents` in the name; the number would be a time, and ours is always the same file.
 const EVENTS: &str = "events.out.tfevents.0000000000.runner";
@@ -87,7 +88,7 @@ impl Store {
     pub fn board_file(&self, leaf: &LeafKey, into: Option<&Path>) -> PathBuf {
         let run = match into {
             Some(folder) => folder.join(leaf.experiment.as_str()),
-            None => self.run_folder(&leaf.experiment).join("tensorboard"),
+            None => self.in_run(&leaf.experiment, InRun::Boards),
         };
         let branch = run.join(leaf.branch.as_str());
         leaf.seed.map_or(branch.clone(), |seed| branch.join(format!("seed-{seed}"))).join(EVENTS)

@@ -12,6 +12,10 @@ use super::{Store, StoreError};
 const LONG: Duration = Duration::from_secs(3_600);
 /// The same where its process is not known here. It may live on another machine that shares the disk, and then it writes.
 const SOME: Duration = Duration::from_secs(300);
+/// Folders of benches, before the number of their process.
+const BENCH: &str = ".bench-";
+/// What stands before the names of things in the making.
+const UNFINISHED: [&str; 3] = [".tmp-", ".thinned-", BENCH];
 /// Deepest folder below `runs/` in which the store leaves anything: `<run>/<branch>/seed-<n>/<checkpoint>/`.
 const DEEPEST: usize = 4;
 
@@ -57,6 +61,22 @@ impl Store {
         found
     }
 
+    /// A folder of this process for a bench: what is saved in it is no data.
+    pub fn bench_folder(&self) -> PathBuf {
+        self.root.join(format!("{BENCH}{}", std::process::id()))
+    }
+
+    /// Removes the folders of benches that were killed.
+    pub fn remove_dead_benches(&self) -> Result<(), StoreError> {
+        for entry in fs::read_dir(&self.root).into_iter().flatten().filter_map(Result::ok) {
+            let (name, path) = (entry.file_name().to_string_lossy().into_owned(), entry.path());
+            if name.starts_with(BENCH) && half_done(&name, &path) == Some(Left::Dead) {
+                self.disk.remove_folder(&path).map_err(|error| self.io(&path, error))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Removes a leftover.
     pub fn remove_leftover(&self, left: &Leftover) -> Result<(), StoreError> {
         match left.path.is_dir() {
@@ -100,14 +120,14 @@ fn evidence(name: &str) -> Option<Left> {
 
 /// Whether a name is that of something in the making, and whether its process is dead.
 fn half_done(name: &str, path: &Path) -> Option<Left> {
-    let is_hidden = [".tmp-", ".thinned-"].iter().any(|prefix| name.starts_with(prefix));
+    let is_hidden = UNFINISHED.iter().any(|prefix| name.starts_with(prefix));
     let dead = || untouched(path).is_some_and(|age| age > if process(name).is_some_and(is_gone) { SOME } else { LONG });
     is_hidden.then(|| if dead() { Left::Dead } else { Left::Unfinished })
 }
 
-/// The number of the process in `.tmp-<what>-<process>-<thread>` or `.thinned-<process>`.
+/// The number of the process in `.tmp-<what>-<process>-<thread>`, `.thinned-<process>` or `.bench-<process>`.
 fn process(name: &str) -> Option<u32> {
-    match name.strip_prefix(".thinned-") {
+    match name.strip_prefix(".thinned-").or_else(|| name.strip_prefix(BENCH)) {
         Some(process) => process.parse().ok(),
         None => name.strip_prefix(".tmp-")?.rsplit('-').nth(1)?.parse().ok(),
     }
@@ -135,7 +155,8 @@ mod tests {
         assert_eq!(process(".tmp-10-abcdef12-4242-ThreadId1"), Some(4242));
         assert_eq!(process(".tmp-precursor-when.ron-7-ThreadId12"), Some(7));
         assert_eq!(process(".thinned-31"), Some(31));
-        for unknown in [".tmp-", ".tmp-x", ".tmp-x-y", ".thinned-", "tmp-1-2-3"] {
+        assert_eq!(process(".bench-31"), Some(31));
+        for unknown in [".tmp-", ".tmp-x", ".tmp-x-y", ".thinned-", ".bench-", "tmp-1-2-3"] {
             assert_eq!(process(unknown), None, "{unknown}");
         }
     }

@@ -40,7 +40,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::lineage::LeafKey;
-use crate::spec::Name;
+use crate::spec::{InRun, Name};
 
 /// The folder `runs/`.
 #[derive(Clone)]
@@ -114,6 +114,11 @@ impl Store {
         self.root.join(experiment.as_str())
     }
 
+    /// A file or folder of the runner's own in a run's folder.
+    pub fn in_run(&self, experiment: &Name, what: InRun) -> PathBuf {
+        self.run_folder(experiment).join(what.name())
+    }
+
     /// Folder of a leaf's own checkpoints: `<branch>/[seed-<n>/]`.
     pub fn leaf_folder(&self, leaf: &LeafKey) -> PathBuf {
         let branch = self.run_folder(&leaf.experiment).join(leaf.branch.as_str());
@@ -122,7 +127,7 @@ impl Store {
 
     /// Folder of what several leaves of a run share.
     pub fn shared_folder(&self, experiment: &Name) -> PathBuf {
-        self.run_folder(experiment).join("shared")
+        self.in_run(experiment, InRun::Shared)
     }
 
     fn io(&self, path: &Path, source: io::Error) -> StoreError {

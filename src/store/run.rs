@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::checkpoint::json;
 use super::{Store, StoreError};
 use crate::record::RunRecord;
-use crate::spec::Name;
+use crate::spec::{InRun, Name};
 
 impl Store {
     /// Writes a file whole or not at all, over what is there.
@@ -30,8 +30,8 @@ impl Store {
     }
 
     /// Writes a file that is made from the records into a run's folder, whole or not at all.
-    pub fn save_in_run(&self, experiment: &Name, file: &str, bytes: &[u8]) -> Result<(), StoreError> {
-        self.replace(&self.run_folder(experiment).join(file), bytes)
+    pub fn save_in_run(&self, experiment: &Name, file: InRun, bytes: &[u8]) -> Result<(), StoreError> {
+        self.replace(&self.in_run(experiment, file), bytes)
     }
 
     /// Saves the experiment's text, complete in itself, if it is not there already.
@@ -47,7 +47,7 @@ impl Store {
 
     /// The record of a run, if it has one that can be read.
     pub fn run_record(&self, experiment: &Name) -> Result<Option<RunRecord>, StoreError> {
-        let path = self.run_folder(experiment).join("record.json");
+        let path = self.in_run(experiment, InRun::Record);
         match self.read_json(&path) {
             Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
             record => record.map(Some),
@@ -57,7 +57,7 @@ impl Store {
     pub fn save_run_record(&self, experiment: &Name, record: &RunRecord) -> Result<(), StoreError> {
         let folder = self.run_folder(experiment);
         self.disk.create_folder(&folder).map_err(|error| self.io(&folder, error))?;
-        self.replace(&folder.join("record.json"), &json(record))
+        self.replace(&self.in_run(experiment, InRun::Record), &json(record))
     }
 
     /// Names of the experiments that have a folder under `runs/`.

@@ -9,9 +9,13 @@ use super::inventory::has_tensors;
 use super::{Found, Store, in_parallel};
 use crate::history::{EVALUATOR, PROBE};
 use crate::record::{Evaluation, Manifest, Probe, Probes};
+use crate::spec::InRun;
 
 /// Deepest folder below a run that may hold data: `<branch>/seed-<n>/<checkpoint>/` and a few to spare.
 const DEEPEST: usize = 5;
+
+/// The least deep folder of a leaf: `<run>/<branch>/`.
+const LEAF: usize = 2;
 
 const LINK: &str = "it is a link, and links are not followed here";
 
@@ -43,7 +47,7 @@ pub struct Size {
 
 /// Every folder of a run by its name, in order.
 pub fn runs(store: &Store, wanted: Wanted) -> Vec<(OsString, Part)> {
-    let runs: Vec<DirEntry> = sorted(store.root()).into_iter().filter(is_data).collect();
+    let runs: Vec<DirEntry> = sorted(store.root()).into_iter().filter(|entry| is_data(entry, false)).collect();
     let parts = in_parallel(&runs, |run| {
         let mut part = Part::default();
         let survey = Survey { store, wanted };
@@ -65,12 +69,12 @@ struct Survey<'a> {
 impl Survey<'_> {
     /// Looks at everything in a folder. Where `data` is false nothing in it is data, and only its size counts.
     fn folder(&self, folder: &Path, depth: usize, data: bool, part: &mut Part) {
-        let is_named = |name: &str| folder.file_name().is_some_and(|own| own == name);
         // Of a run, and not the run of an experiment that is called so.
-        let (in_evaluations, in_probes) = (depth == 2 && is_named("evaluations"), depth == 2 && is_named("probes"));
+        let is = |own: InRun| depth == 2 && folder.file_name().is_some_and(|name| name == own.name());
+        let (in_evaluations, in_probes) = (is(InRun::Evaluations), is(InRun::Probes));
         for entry in sorted(folder) {
             let Ok(kind) = entry.file_type() else { continue };
-            let data = data && is_data(&entry) && depth <= DEEPEST;
+            let data = data && is_data(&entry, depth >= LEAF) && depth <= DEEPEST;
             if kind.is_symlink() {
                 part.damaged.extend(data.then(|| (entry.path(), LINK.to_owned())));
             } else if kind.is_dir() {
@@ -135,12 +139,14 @@ fn sorted(folder: &Path) -> Vec<DirEntry> {
     entries
 }
 
-/// Hidden folders are unfinished, and `lost-` and `damaged-` ones are never data. Links are not followed.
-fn is_data(entry: &DirEntry) -> bool {
+/// Hidden folders are unfinished, and in the folder of a leaf `lost-` and `damaged-` ones are never data; a run or a branch may
+/// be called so. Links are not followed.
+fn is_data(entry: &DirEntry, in_leaf: bool) -> bool {
     let name = entry.file_name();
     let name = name.to_string_lossy();
     let is_folder = || entry.file_type().is_ok_and(|kind| kind.is_dir());
-    !(name.starts_with('.') || ["lost-", "damaged-"].iter().any(|prefix| name.starts_with(prefix)) && is_folder())
+    let is_evidence = || in_leaf && ["lost-", "damaged-"].iter().any(|prefix| name.starts_with(prefix)) && is_folder();
+    !(name.starts_with('.') || is_evidence())
 }
 
 /// `<step>-<id8>` in the folder of a leaf, or of what leaves share.

@@ -41,13 +41,14 @@ fn extensions_train_what_is_new() {
 fn edits_of_trained_steps_are_refused_with_the_first_difference() {
     let message = edited("curricula/late.ron", &LATE.replace("Precursor: 0.05", "Precursor: 0.06")).unwrap_err();
     assert!(message.contains("`leaves/late#1` is trained to step 30"), "{message}");
-    assert!(message.contains("from step 15: Precursor 0..0.05 over 15..19 to 0..0.06 over 15..19"), "{message}");
+    let difference = "another history: from step 15 on, Precursor 0..0.05 over 15..19 to 0..0.06 over 15..19";
+    assert!(message.contains(difference), "{message}");
     assert!(message.contains("--replace"), "{message}");
     let message = edited("experiments/trunk.ron", &TRUNK.replace("batch: 4", "batch: 8")).unwrap_err();
-    assert!(
-        message.contains("`trunk/main` is trained to step 10") || message.contains("from step 0: batch 4 to 8"),
-        "{message}"
-    );
+    assert!(message.contains("another history: from step 0 on, batch 4 to 8"), "{message}");
+    // Of other roots it is said in what they differ, too.
+    let message = edited("experiments/trunk.ron", &TRUNK.replace("seed: 42", "seed: 43")).unwrap_err();
+    assert!(message.contains("another history: from the root on, weights fresh weights of seed 42 to fresh"), "{message}");
 }
 
 #[test]

@@ -3,7 +3,9 @@
 mod edits;
 mod faults;
 mod house;
+mod layout;
 mod messages;
+mod probes;
 mod reproduce;
 mod resume;
 mod retention;

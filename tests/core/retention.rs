@@ -9,6 +9,13 @@ use runner::execute::Fake;
 
 use crate::world::{ALL, LEAVES, TRUNK, World, undisturbed};
 
+/// Sets the times of all that lies at a path so many seconds back.
+fn age(path: &Path, seconds: u64) {
+    let then = std::time::SystemTime::now() - std::time::Duration::from_secs(seconds);
+    let all = walkdir::WalkDir::new(path).into_iter().map(|entry| entry.unwrap().into_path());
+    all.for_each(|path| fs::File::open(path).unwrap().set_modified(then).unwrap());
+}
+
 /// A number that no process has: the largest one allowed is below it.
 const DEAD: u32 = 4_194_304;
 
@@ -329,11 +336,6 @@ fn what_dead_attempts_left_goes() {
     let (lost, damaged) = (make(folder.join("lost-3-0")), make(folder.join("damaged-5-abcdef12-0")));
     fs::write(lost.join("failure.json"), "{}").unwrap();
 
-    let age = |path: &Path, seconds: u64| {
-        let then = std::time::SystemTime::now() - std::time::Duration::from_secs(seconds);
-        let all = walkdir::WalkDir::new(path).into_iter().map(|entry| entry.unwrap().into_path());
-        all.for_each(|path| fs::File::open(path).unwrap().set_modified(then).unwrap());
-    };
     // Just written, it may be the work of a process on another machine.
     assert!(going(&gc(&world, &["--dry-run"])).is_empty());
     [&unfinished, &thinned, &record, &alive].iter().for_each(|path| age(path, 600));
@@ -349,4 +351,27 @@ fn what_dead_attempts_left_goes() {
     gc(&world, &["--evidence"]);
     assert!([&alive, &lost, &damaged].iter().all(|path| !path.exists()));
     assert_eq!(with_tensors(&world), [10, 15, 24, 50, 55, 60]);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_a_killed_bench_left_goes_with_the_next_one() {
+    let world = World::new();
+    let make = |process: u32| {
+        let path = world.path().join(format!("runs/.bench-{process}"));
+        fs::create_dir_all(path.join("0/.tmp-5-abcdef12-7-ThreadId1")).unwrap();
+        fs::write(path.join("0/.tmp-5-abcdef12-7-ThreadId1/model.safetensors"), [0_u8; 100]).unwrap();
+        path
+    };
+    let (dead, alive) = (make(DEAD), make(std::process::id()));
+    age(&alive, 600);
+    // Without burn there is no device, and it ends there: what is left behind is looked at before.
+    let bench = || runner(&world, &["bench", "trunk", "--device", "cpu", "--seconds", "0"]);
+    bench();
+    assert!(dead.exists() && alive.exists(), "just written, it may be the work of a process on another machine");
+    age(&dead, 600);
+    let said = gc(&world, &["--dry-run"]);
+    assert_eq!(going(&said), [format!("runs/.bench-{DEAD}")]);
+    bench();
+    assert!(!dead.exists() && alive.exists());
 }

@@ -1,8 +1,9 @@
 //! `runner bench` through the binary: what it says of a micro experiment, and that it leaves nothing behind.
 
 use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -95,4 +96,28 @@ fn what_cannot_be_measured_is_said() {
     assert_eq!(missing.status.code(), Some(1), "{missing:?}");
     let said = String::from_utf8_lossy(&missing.stderr).into_owned();
     assert!(said.contains("cuda") || said.contains("NVIDIA"), "{said}");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_stopped_bench_says_that_nothing_is_kept() {
+    let world = World::new();
+    let before = files(&world);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_runner"))
+        .arg("-C")
+        .arg(world.path())
+        .args(["bench", "trunk", "--device", "cpu", "--seconds", "600", "--batches", "4"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    // Signals are listened to by then.
+    said.find(|line| line.contains("training a batch of 4")).expect("it begins");
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let rest: Vec<String> = said.collect();
+    assert_eq!(child.wait().unwrap().code(), Some(75), "{rest:?}");
+    let rest = rest.join("\n");
+    assert!(rest.contains("nothing is kept of a bench, the same command begins anew") && !rest.contains("saved"), "{rest}");
+    assert_eq!(files(&world), before);
 }
