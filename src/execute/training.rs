@@ -107,7 +107,7 @@ impl<'a> Training<'a> {
             Ok(_) => self.live.finish().map_err(Trouble::Store)?,
             Err(trouble) => {
                 // The evidence stays; that the disk may be full must not hide the first trouble.
-                let _ = self.flush();
+                let _ = self.flush(None);
                 let failed = matches!(trouble, Trouble::Failed(_)).then(|| trouble.to_string());
                 let _ = self.live.keep(failed.as_deref());
             }
@@ -133,7 +133,7 @@ impl<'a> Training<'a> {
             self.step += 1;
             self.shared.steps.fetch_add(1, Ordering::Relaxed);
             if self.flushed.elapsed() > FLUSH {
-                self.flush()?;
+                self.flush(trainee.device_memory())?;
             }
             let save = self.segment.save_at(self.step).is_some();
             let evaluate = self.segment.evaluate.contains(&self.step);
@@ -173,7 +173,7 @@ impl<'a> Training<'a> {
     }
 
     /// Adds a line of timing and writes what can be followed live.
-    fn flush(&mut self) -> Result<(), Trouble> {
+    fn flush(&mut self, device_memory_bytes: Option<u64>) -> Result<(), Trouble> {
         let steps = (self.step - self.flushed_step).max(1);
         let timing = Timing {
             step: self.step,
@@ -181,6 +181,7 @@ impl<'a> Training<'a> {
             elapsed_seconds: self.began.elapsed().as_secs_f64(),
             seconds_per_step: self.flushed.elapsed().as_secs_f64() / steps as f64,
             memory_bytes: memory(),
+            device_memory_bytes,
         };
         let mut line = serde_json::to_vec(&timing).expect("timings can be written as JSON");
         line.push(b'\n');

@@ -55,4 +55,7 @@ pub struct Timing {
     /// Memory of the process, bytes; 0 where the system does not say.
     #[serde(default)]
     pub memory_bytes: u64,
+    /// Memory that the trainee holds on a device with a memory of its own, bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_memory_bytes: Option<u64>,
 }
