@@ -159,7 +159,7 @@ fn records<'a>(context: &Context, inventory: &'a Inventory, ready: &Ready, leaf:
         curriculum: curriculum(ready, leaf),
         history: &leaf.history,
         own_from: own,
-        stage_starts: leaf.stage_starts().collect(),
+        turns: leaf.turns(),
         written_weights: leaf.written_weights(),
         rows: joined_rows(&context.store, &line)?,
         evaluations: inventory.evaluations.iter().filter(|found| evaluated.contains(&found.id)).collect(),

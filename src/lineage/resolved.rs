@@ -1,6 +1,6 @@
 //! Experiments with everything filled in: leaves with their histories.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::course::Course;
@@ -70,10 +70,14 @@ impl Leaf {
         self.fork.as_ref().map_or(self.history.start(), |fork| fork.step)
     }
 
-    /// Steps within the leaf's own part at which a stage of its curriculum starts.
-    pub fn stage_starts(&self) -> impl Iterator<Item = u64> + '_ {
+    /// Steps within the leaf's own part at which a stage of its curriculum starts, or a loss comes in or goes out, as a moved one
+    /// does between stages.
+    pub fn turns(&self) -> BTreeSet<u64> {
         let own = self.own_from() + 1..self.history.end();
-        self.stages.iter().map(|stage| stage.from).filter(move |from| own.contains(from))
+        let losses = |step: u64| self.history.settings(step).losses.keys();
+        let switches = self.history.edges().filter(|step| own.contains(step) && !losses(step - 1).eq(losses(*step)));
+        let starts = self.stages.iter().map(|stage| stage.from).filter(|from| own.contains(from));
+        starts.chain(switches).collect()
     }
 
     /// The weights that its curriculum gives each loss, by first step, also before the fork and past the end; none where the

@@ -64,12 +64,12 @@ pub fn evaluation_steps(from: u64, to: u64, rhythm: &Rhythm, is_end: bool) -> BT
     multiples(from, to, rhythm.evaluate_every).chain(is_end.then_some(to)).collect()
 }
 
-/// Steps in [from, to] at which the loss is probed: at the fork and at the starts of the leaves' own stages, where the
-/// settings change but the weights do not yet, some steps after each of them, and at the leaves' ends.
+/// Steps in [from, to] at which the loss is probed: at the fork, at the starts of the leaves' own stages and where a loss
+/// comes in or goes out, where the settings change but the weights do not yet, some steps after each of them, and at the leaves' ends.
 pub fn probe_steps(from: u64, to: u64, leaves: &[&Leaf]) -> BTreeSet<u64> {
     let of = |leaf: &&Leaf| {
         let fork = Some(leaf.own_from()).filter(|fork| *fork > leaf.history.start());
-        let mut edges: Vec<u64> = fork.into_iter().chain(leaf.stage_starts()).collect();
+        let mut edges: Vec<u64> = fork.into_iter().chain(leaf.turns()).collect();
         if !edges.is_empty() {
             edges.push(leaf.history.end());
         }

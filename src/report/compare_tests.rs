@@ -1,6 +1,6 @@
 //! Whole comparisons of made-up records: the words for what a reader must be able to rely on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::lineage::{FileOrigin, Known, Leaf, Library, resolve};
@@ -117,7 +117,7 @@ fn records<'a>(leaf: &'a Leaf, evaluations: &'a [Evaluation], probes: &'a [Probe
         history: &leaf.history,
         own_from: leaf.own_from(),
         written_weights: leaf.written_weights(),
-        stage_starts: vec![14],
+        turns: BTreeSet::from([14]),
         rows: (0..30).map(row).collect(),
         evaluations: evaluations.iter().collect(),
         probes: probes.iter().map(|probe| (probe.step, vec![probe])).collect(),

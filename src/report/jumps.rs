@@ -1,4 +1,4 @@
-//! How each term of the loss moves at the start of a stage, and how long that lasts.
+//! How each term of the loss moves where a stage starts or a loss comes in, and how long that lasts.
 //!
 //! Measured on fixed spectra with the weights as the optimizer left them ([`Probe`]): what moves is the network, and not the
 //! batch, the difficulty or a running average. At an edge the settings change before the weights do, so the same state, seen
@@ -17,7 +17,7 @@ use crate::task::loss::Loss;
 /// A term is back when it is no further above its level at the edge than this share of it.
 const TOLERANCE: f64 = 0.01;
 
-/// How a leaf's loss moved at the start of a stage, on the first spectra of a set.
+/// How a leaf's loss moved where a stage starts or a loss comes in or goes out, on the first spectra of a set.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Jump {
     pub branch: String,
@@ -78,10 +78,10 @@ struct Edge<'a> {
     is_whole: bool,
 }
 
-/// The jumps of a leaf at the fork and at the starts of its own stages, on each set. Where nothing was probed, none.
+/// The jumps of a leaf at the fork and at its own turns, on each set. Where nothing was probed, none.
 pub(super) fn jumps(leaf: &LeafRecords<'_>, sets: &[SetFacts]) -> Vec<Jump> {
     let start = leaf.history.start();
-    let edges: BTreeSet<u64> = leaf.stage_starts.iter().copied().chain([leaf.own_from]).filter(|edge| *edge > start).collect();
+    let edges: BTreeSet<u64> = leaf.turns.iter().copied().chain([leaf.own_from]).filter(|edge| *edge > start).collect();
     let ends = edges.iter().skip(1).copied().chain([leaf.history.end()]);
     let pairs = edges.iter().copied().zip(ends);
     pairs.flat_map(|(edge, end)| sets.iter().filter_map(move |set| jump(leaf, edge, end, set))).collect()

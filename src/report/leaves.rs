@@ -19,8 +19,8 @@ pub struct LeafRecords<'a> {
     /// The weights that the curriculum gives each loss, by first step, also before the fork and past the end; none where the
     /// loss is not there.
     pub written_weights: BTreeMap<Loss, Vec<(u64, Option<Piece>)>>,
-    /// Starts of its stages past the fork and before the end.
-    pub stage_starts: Vec<u64>,
+    /// See [`crate::lineage::Leaf::turns`].
+    pub turns: BTreeSet<u64>,
     /// Rows joined along the lineage.
     pub rows: Vec<MetricsRow>,
     /// Evaluations along the lineage.

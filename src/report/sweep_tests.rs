@@ -43,7 +43,7 @@ fn record(leaf: &Leaf) -> LeafRecords<'_> {
         history: &leaf.history,
         own_from: leaf.own_from(),
         written_weights: leaf.written_weights(),
-        stage_starts: vec![],
+        turns: Default::default(),
         rows: vec![],
         evaluations: vec![],
         probes: std::collections::BTreeMap::new(),
