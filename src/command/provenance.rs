@@ -36,6 +36,6 @@ pub(crate) fn provenance(root: &Path) -> BTreeMap<String, String> {
 
 /// What was built in.
 fn features() -> String {
-    let all = [("train", cfg!(feature = "train")), ("cuda", cfg!(feature = "cuda"))];
+    let all = [("train", cfg!(feature = "train")), ("cuda", cfg!(feature = "cuda")), ("wgpu", cfg!(feature = "wgpu"))];
     all.into_iter().filter(|(_, is_on)| *is_on).map(|(name, _)| name).collect::<Vec<_>>().join(", ")
 }

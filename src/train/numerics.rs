@@ -23,7 +23,8 @@ pub fn of(place: &Place) -> Numerics {
 
 /// Compiler, flags, versions and features, noted by the build script.
 fn build() -> BTreeMap<String, String> {
-    let features = if cfg!(feature = "cuda") { "train, cuda" } else { "train" };
+    let all = [("train", true), ("cuda", cfg!(feature = "cuda")), ("wgpu", cfg!(feature = "wgpu"))];
+    let features = all.iter().filter(|(_, on)| *on).map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
     let noted = [
         ("burn", Some(BURN)),
         ("rustc", option_env!("RUNNER_RUSTC")),
@@ -31,7 +32,7 @@ fn build() -> BTreeMap<String, String> {
         ("target", option_env!("RUNNER_TARGET")),
         ("profile", option_env!("RUNNER_PROFILE")),
         ("numeric crates", option_env!("RUNNER_NUMERIC_CRATES")),
-        ("features", Some(features)),
+        ("features", Some(features.as_str())),
     ];
     noted.into_iter().map(|(name, value)| (name.into(), value.unwrap_or(UNKNOWN).into())).collect()
 }
@@ -71,7 +72,8 @@ fn instruction_set() -> &'static str {
 fn gpu(place: &Place) -> BTreeMap<String, String> {
     let driver = std::fs::read_to_string("/proc/driver/nvidia/version").unwrap_or_default();
     let driver = driver.lines().next().unwrap_or(UNKNOWN).to_string();
-    let name = place.device.identity().map_or(UNKNOWN.into(), |identity| format!("{identity:?}"));
+    let name =
+        place.device.identity().map_or(UNKNOWN.into(), |identity| format!("{}, {}", identity.name, identity.fingerprint));
     BTreeMap::from([("gpu".into(), name), ("driver".into(), driver)])
 }
 

@@ -107,8 +107,9 @@ fn what_is_not_finite_is_named() {
     // A GPU is not waited for at each step: what it did since it was last read from is found when it is read from.
     let mut trainee = begin(&gpu(), &history(plain(), 3), 1, Some(state));
     trainee.step(false, &|| false).unwrap();
-    let Err(Failure::NotFinite { batch, .. }) = trainee.state() else { panic!() };
-    assert!(batch.contains("since 1"), "{batch}");
+    let Err(Failure::NotFinite { term, step, batch, .. }) = trainee.state() else { panic!() };
+    assert_eq!((term.as_str(), step), ("CrossEntropy", 1));
+    assert!(batch.contains("a batch of 6"), "{batch}");
 }
 
 #[test]

@@ -14,6 +14,7 @@ use super::planted::Planted;
 use super::trace::Trace;
 use crate::execute::{Failure, Part, Parts, Start, Stepped, Trainee};
 use crate::record::{Entry, Measured, State};
+use crate::task::loss::Loss;
 use crate::task::model::Recursive;
 use crate::task::sampler::Sampler;
 
@@ -26,8 +27,8 @@ pub struct Training {
     /// The next step, and its batch where it was already taken from the feed.
     step: u64,
     pending: Option<Prepared>,
-    /// On a GPU: 0 as long as everything was finite. Read only where something is read anyway.
-    health: Option<Health>,
+    /// What was measured at the updates since somebody looked.
+    unread: Vec<Unread>,
     /// Notes for the ledger, where one is kept.
     trace: Option<Trace>,
     /// None but in tests.
@@ -36,10 +37,14 @@ pub struct Training {
     watch: Option<Stopwatch>,
 }
 
-/// What was not finite since it was last asked for.
-struct Health {
-    flag: Tensor<1>,
-    since: u64,
+/// What was measured at an update, perhaps still on the device.
+struct Unread {
+    step: u64,
+    /// What the batch was made of.
+    batch: String,
+    losses: Vec<Loss>,
+    /// The terms in their order, and the gradient's norm.
+    values: Tensor<1>,
 }
 
 impl Training {
@@ -51,7 +56,6 @@ impl Training {
             Some(state) => state,
             None => State { model: layout.initial(start.history.root().seed), ..State::default() },
         };
-        let health = (place.backend.is_gpu()).then(|| Health { flag: Tensor::zeros([1], &place.device), since: start.step });
         Ok(Training {
             weights: Weights::new(layout, &state, place.clone())?,
             feed: Feed::start(start.history, start.step, Arc::clone(&start.sampler))?,
@@ -62,7 +66,7 @@ impl Training {
             watch: None,
             backprop: Backprop::new(&model, place),
             place: place.clone(),
-            health,
+            unread: vec![],
         })
     }
 
@@ -118,18 +122,27 @@ impl Training {
         Ok(())
     }
 
-    /// Reads what was measured back, and fails where it is not finite.
-    fn read(&self, batch: &Prepared, gradient: &Gradient, measured: Tensor<1>) -> Result<Measured, Failure> {
-        let values = read_vector(measured)?;
-        let named = gradient.terms.keys().map(|loss| loss.name()).chain(["gradient norm"]);
-        for (term, &value) in named.zip(&values) {
-            if !value.is_finite() {
-                let (step, value) = (batch.at.step, f64::from(value));
-                return Err(Failure::NotFinite { term: term.into(), value, step, batch: batch.description.clone() });
-            }
+    /// Reads what was measured since somebody looked, and fails at the first that is not finite; the last of it. Looked at here:
+    /// a device that may assume that all numbers are finite finds that they are.
+    fn look(&mut self) -> Result<Option<Measured>, Failure> {
+        let unread = std::mem::take(&mut self.unread);
+        if unread.is_empty() {
+            return Ok(None);
         }
-        let terms = gradient.terms.keys().zip(&values).map(|(&loss, &value)| (loss, f64::from(value))).collect();
-        Ok(Measured { terms, gradient_norm: f64::from(values[values.len() - 1]) })
+        let values = read_vector(Tensor::cat(unread.iter().map(|one| one.values.clone()).collect(), 0))?;
+        let mut rest = &values[..];
+        let mut last = None;
+        for Unread { step, batch, losses, .. } in unread {
+            let (own, others) = rest.split_at(losses.len() + 1);
+            rest = others;
+            let named = losses.iter().map(|loss| loss.name()).chain(["gradient norm"]);
+            if let Some((term, &value)) = named.zip(own).find(|(_, value)| !value.is_finite()) {
+                return Err(Failure::NotFinite { term: term.into(), value: value.into(), step, batch });
+            }
+            let terms = losses.into_iter().zip(own).map(|(loss, &value)| (loss, f64::from(value))).collect();
+            last = Some(Measured { terms, gradient_norm: f64::from(own[own.len() - 1]) });
+        }
+        Ok(last)
     }
 }
 
@@ -146,15 +159,14 @@ impl Trainee for Training {
         let norm = gradient_norm(&mut gradient.vector, &self.place)?;
         self.lap(Part::Optimizer);
         let both = Tensor::cat(gradient.terms.values().cloned().chain([norm.clone()]).collect(), 0);
+        self.unread.push(Unread {
+            step: batch.at.step,
+            batch: batch.description.clone(),
+            losses: gradient.terms.keys().copied().collect(),
+            values: both.clone(),
+        });
         // On the CPU looking costs nothing; on a GPU it would wait for every step.
-        let look = read || self.health.is_none();
-        let measured = if look { Some(self.read(&batch, &gradient, both.clone())?) } else { None };
-        if let Some(health) = &mut self.health {
-            health.note(&gradient, &norm);
-            if read {
-                health.check(self.step)?;
-            }
-        }
+        let measured = if read || !self.place.backend.is_gpu() { self.look()? } else { None };
         self.lap(Part::Metrics);
         self.update(&batch, gradient, norm, both)?;
         self.step += 1;
@@ -170,9 +182,7 @@ impl Trainee for Training {
     }
 
     fn state(&mut self) -> Result<State, Failure> {
-        if let Some(health) = &mut self.health {
-            health.check(self.step)?;
-        }
+        self.look()?;
         let state = self.weights.state()?;
         for (part, tensors) in [("weights", &state.model), ("running average", &state.ema), ("optimizer", &state.optimizer)] {
             let infinite = |values: &[f32]| values.iter().copied().find(|value| !value.is_finite());
@@ -201,25 +211,6 @@ impl Trainee for Training {
     fn device_memory(&self) -> Option<u64> {
         let usage = self.place.device.memory_pool_usage().filter(|_| self.place.backend.is_gpu());
         usage.map(|usage| usage.bytes_reserved)
-    }
-}
-
-impl Health {
-    /// Notes on the device whether anything is not finite: x - x is 0 for finite numbers only.
-    fn note(&mut self, gradient: &Gradient, norm: &Tensor<1>) {
-        let all = gradient.terms.values().cloned().chain([norm.clone()]);
-        let bad = all.map(|x| x.clone().sub(x)).reduce(Tensor::add).expect("the norm is there");
-        self.flag = self.flag.clone().add(bad);
-    }
-
-    fn check(&mut self, step: u64) -> Result<(), Failure> {
-        let value = f64::from(read_vector(self.flag.clone())?[0]);
-        if value == 0.0 {
-            self.since = step;
-            return Ok(());
-        }
-        let batch = format!("or at a step since {}, when all was finite", self.since);
-        Err(Failure::NotFinite { term: "a loss or the gradient".into(), value, step, batch })
     }
 }
 
