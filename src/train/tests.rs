@@ -1,5 +1,6 @@
 //! Training as a whole, on the micro model.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::execute::{Executor, Failure, Start, Stepped};
@@ -288,6 +289,35 @@ fn gradients_by_hand_are_those_of_the_graph() {
                 // much cancels (`parity_tests` holds each way against f64). That of the keys' bias is nothing but rounding, as
                 // softmax does not see it.
                 assert!(apart <= 5e-3 * size + 1e-5 * whole, "{path}: {apart:e} of {size:e} in {whole:e}");
+            }
+        }
+    }
+}
+
+/// The ledger's terms are those that would have been read at every step, whenever they are read.
+#[test]
+fn the_ledger_holds_what_was_measured_whenever_it_is_read() {
+    for (name, burn) in executors() {
+        for settings in [busy(), Settings { micro_batch: 3, dropout: 0.1, ..plain() }] {
+            let history = history(settings, 12);
+            let (looked, _) = train(&burn, &history, 0, None);
+            let sampler = testing::sampler(history.root().model.recursive());
+            let start = Start { history: &history, step: 0, state: None, sampler, ledger: true };
+            let mut trainee = burn.start(start).unwrap();
+            let mut entries = vec![];
+            for step in 0..12 {
+                trainee.step(step == 5, &|| false).unwrap();
+                if step == 5 {
+                    entries.extend(trainee.entries().unwrap());
+                }
+            }
+            trainee.state().unwrap();
+            entries.extend(trainee.entries().unwrap());
+            assert_eq!(entries.len(), looked.len(), "{name}");
+            for (entry, measured) in entries.iter().zip(&looked) {
+                let terms: BTreeMap<Loss, f64> = entry.terms.iter().map(|(&loss, &term)| (loss, f64::from(term))).collect();
+                assert_eq!(terms, measured.terms, "{name}, step {}", entry.step);
+                assert_eq!(f64::from(entry.gradient_norm), measured.gradient_norm, "{name}, step {}", entry.step);
             }
         }
     }

@@ -4,28 +4,22 @@
 //! for each step: there the terms are gathered on the device and read when the log is, and tensors are digested with
 //! checkpoints.
 
-use std::collections::BTreeMap;
-
-use burn::tensor::Tensor;
-
 use super::device::{Backend, Place};
-use super::layout::{Layout, read_vector};
-use crate::execute::Failure;
+use super::layout::Layout;
 use crate::history::At;
 use crate::record::Entry;
-use crate::task::loss::Loss;
 
 /// Entries that have not been asked for yet.
 pub struct Trace {
     digests_tensors: bool,
     entries: Vec<Entry>,
-    /// Terms and norm of the last entries, still on the device.
-    waiting: Vec<Tensor<1>>,
+    /// Terms, in the order of the losses, and norm of each entry, one after the other.
+    measured: Vec<f32>,
 }
 
 impl Trace {
     pub fn new(place: &Place) -> Trace {
-        Trace { digests_tensors: place.backend == Backend::Flex, entries: vec![], waiting: vec![] }
+        Trace { digests_tensors: place.backend == Backend::Flex, entries: vec![], measured: vec![] }
     }
 
     /// Paths of the tensors that every entry digests.
@@ -39,27 +33,26 @@ impl Trace {
         self.digests_tensors
     }
 
-    /// Notes an update. `measured` are its terms, in the order of the losses, and the gradient's norm.
-    pub fn note(&mut self, at: &At, batch: u64, measured: Tensor<1>, gradients: Vec<u64>, values: Vec<u64>) {
+    /// Takes what was measured at updates: their terms, in the order of the losses, and the gradient's norm.
+    pub fn measured(&mut self, values: &[f32]) {
+        self.measured.extend(values);
+    }
+
+    /// Notes an update; what is measured at it comes by [`Trace::measured`], before or after.
+    pub fn note(&mut self, at: &At, batch: u64, gradients: Vec<u64>, values: Vec<u64>) {
         let terms = at.weights.keys().map(|&loss| (loss, 0.0)).collect();
         let (rate, weights) = (at.rate, at.weights.clone());
         self.entries.push(Entry { step: at.step, batch, rate, weights, terms, gradients, gradient_norm: 0.0, values });
-        self.waiting.push(measured);
     }
 
-    /// The entries since this was last asked, with one reading from the device.
-    pub fn take(&mut self) -> Result<Vec<Entry>, Failure> {
+    /// The entries since this was last asked; all that was measured at them is here.
+    pub fn take(&mut self) -> Vec<Entry> {
+        let mut values = std::mem::take(&mut self.measured).into_iter();
         let mut entries = std::mem::take(&mut self.entries);
-        if entries.is_empty() {
-            return Ok(entries);
-        }
-        let values = read_vector(Tensor::cat(std::mem::take(&mut self.waiting), 0))?;
-        let mut values = values.into_iter();
         for entry in &mut entries {
-            let losses: Vec<Loss> = entry.terms.keys().copied().collect();
-            entry.terms = losses.into_iter().zip(values.by_ref()).collect::<BTreeMap<_, _>>();
+            entry.terms.values_mut().zip(values.by_ref()).for_each(|(term, value)| *term = value);
             entry.gradient_norm = values.next().unwrap_or(f32::NAN);
         }
-        Ok(entries)
+        entries
     }
 }

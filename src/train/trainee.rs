@@ -28,7 +28,7 @@ pub struct Training {
     step: u64,
     pending: Option<Prepared>,
     /// What was measured at the updates since somebody looked.
-    unread: Vec<Unread>,
+    unread: Vec<(Source, Tensor<1>)>,
     /// Notes for the ledger, where one is kept.
     trace: Option<Trace>,
     /// None but in tests.
@@ -37,14 +37,12 @@ pub struct Training {
     watch: Option<Stopwatch>,
 }
 
-/// What was measured at an update, perhaps still on the device.
-struct Unread {
+/// Of which update something was measured: its terms in the order of the losses, and the gradient's norm.
+struct Source {
     step: u64,
     /// What the batch was made of.
     batch: String,
     losses: Vec<Loss>,
-    /// The terms in their order, and the gradient's norm.
-    values: Tensor<1>,
 }
 
 impl Training {
@@ -107,8 +105,8 @@ impl Training {
         Ok(sum)
     }
 
-    /// Makes an update with the batch's gradient, and notes it for the ledger. `measured` are its terms and its norm.
-    fn update(&mut self, batch: &Prepared, gradient: Gradient, norm: Tensor<1>, measured: Tensor<1>) -> Result<(), Failure> {
+    /// Makes an update with the batch's gradient, and notes it for the ledger.
+    fn update(&mut self, batch: &Prepared, gradient: Gradient, norm: Tensor<1>) -> Result<(), Failure> {
         let at = &batch.at;
         let digests = self.trace.as_ref().is_some_and(Trace::digests_tensors);
         let gradients = self.weights.update(at, gradient.vector, norm, digests)?;
@@ -116,23 +114,24 @@ impl Training {
         self.planted.iter().try_for_each(|planted| self.weights.plant(planted, at))?;
         if let Some(trace) = &mut self.trace {
             let values = if digests { self.weights.digests()? } else { vec![] };
-            trace.note(at, batch.digest, measured, gradients, values);
+            trace.note(at, batch.digest, gradients, values);
         }
         self.lap(Part::Ledger);
         Ok(())
     }
 
-    /// Reads what was measured since somebody looked, and fails at the first that is not finite; the last of it. Looked at here:
-    /// a device that may assume that all numbers are finite finds that they are.
+    /// Reads what was measured since somebody looked, once for the log and the ledger, and fails at the first that is not finite;
+    /// the last of it. Looked at here: a device that may assume that all numbers are finite finds that they are.
     fn look(&mut self) -> Result<Option<Measured>, Failure> {
-        let unread = std::mem::take(&mut self.unread);
-        if unread.is_empty() {
+        if self.unread.is_empty() {
             return Ok(None);
         }
-        let values = read_vector(Tensor::cat(unread.iter().map(|one| one.values.clone()).collect(), 0))?;
+        let (sources, values): (Vec<Source>, Vec<Tensor<1>>) = std::mem::take(&mut self.unread).into_iter().unzip();
+        let values = read_vector(Tensor::cat(values, 0))?;
+        self.trace.iter_mut().for_each(|trace| trace.measured(&values));
         let mut rest = &values[..];
         let mut last = None;
-        for Unread { step, batch, losses, .. } in unread {
+        for Source { step, batch, losses } in sources {
             let (own, others) = rest.split_at(losses.len() + 1);
             rest = others;
             let named = losses.iter().map(|loss| loss.name()).chain(["gradient norm"]);
@@ -159,16 +158,12 @@ impl Trainee for Training {
         let norm = gradient_norm(&mut gradient.vector, &self.place)?;
         self.lap(Part::Optimizer);
         let both = Tensor::cat(gradient.terms.values().cloned().chain([norm.clone()]).collect(), 0);
-        self.unread.push(Unread {
-            step: batch.at.step,
-            batch: batch.description.clone(),
-            losses: gradient.terms.keys().copied().collect(),
-            values: both.clone(),
-        });
+        let losses = gradient.terms.keys().copied().collect();
+        self.unread.push((Source { step: batch.at.step, batch: batch.description.clone(), losses }, both));
         // On the CPU looking costs nothing; on a GPU it would wait for every step.
         let measured = if read || !self.place.backend.is_gpu() { self.look()? } else { None };
         self.lap(Part::Metrics);
-        self.update(&batch, gradient, norm, both)?;
+        self.update(&batch, gradient, norm)?;
         self.step += 1;
         Ok(Stepped::Done(measured.filter(|_| read)))
     }
@@ -178,7 +173,8 @@ impl Trainee for Training {
     }
 
     fn entries(&mut self) -> Result<Vec<Entry>, Failure> {
-        self.trace.as_mut().map_or(Ok(vec![]), Trace::take)
+        self.look()?;
+        Ok(self.trace.as_mut().map(Trace::take).unwrap_or_default())
     }
 
     fn state(&mut self) -> Result<State, Failure> {

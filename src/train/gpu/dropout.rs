@@ -32,9 +32,8 @@ pub fn dropped(x: Tensor<3>, keys: Tensor<2, Int>, site: Site) -> Tensor<3> {
     Tensor::from_dispatch(Dispatch::dropped(x.into_dispatch(), keys.into_dispatch(), number, threshold, scale))
 }
 
-#[backend_extension(Cube, Fusion, Autodiff)]
+#[backend_extension(Cube, Autodiff)]
 pub trait Drops: Backend {
-    #[fusion(dtype = x, shape = x)]
     fn dropped(x: FloatTensor<Self>, keys: IntTensor<Self>, site: u32, threshold: u32, scale: f32) -> FloatTensor<Self>;
 }
 

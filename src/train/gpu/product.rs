@@ -12,7 +12,7 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, binary};
 use burn::backend::cubecl::dtype_to_storage_type;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
-use burn::tensor::{Shape, Tensor};
+use burn::tensor::Tensor;
 use burn_cubecl::CubeBackend;
 use burn_cubecl::kernel::matmul::init_matmul_output;
 use cubek::matmul::definition::{MatmulElems, MatmulGlobalElems};
@@ -25,18 +25,10 @@ pub fn product<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> Tensor<D> {
     Tensor::from_dispatch(Dispatch::exact_product(a.into_dispatch(), b.into_dispatch()))
 }
 
-#[backend_extension(Cube, Flex, Fusion, Autodiff)]
+#[backend_extension(Cube, Flex, Autodiff)]
 pub trait ExactProduct: Backend {
     /// a b in the format of both.
-    #[fusion(dtype = a, shape = shape(a, b))]
     fn exact_product(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self>;
-}
-
-fn shape(a: &Shape, b: &Shape) -> Shape {
-    let mut shape = a.clone();
-    let last = shape.num_dims() - 1;
-    shape[last] = b[last];
-    shape
 }
 
 /// For tests of what a GPU runs.
