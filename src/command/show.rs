@@ -109,10 +109,10 @@ fn render(shown: &Shown, single: bool, style: Style) -> String {
     match &shown.record {
         None => out += ": not run yet\n",
         Some(record) => {
-            out += &format!(": {}\n", super::ls::status(Some(record.status)).painted(style));
+            out += &format!(": {}\n", super::ls::status(record.status).painted(style));
             for attempt in &record.attempts {
                 let ended = attempt.ended.as_deref().unwrap_or("not ended, or killed");
-                let status = super::ls::status(Some(attempt.status)).painted(style);
+                let status = super::ls::status(attempt.status).painted(style);
                 out += &format!(
                     "  {} to {ended}: {status}, {} steps, {}\n",
                     attempt.started,

@@ -3,6 +3,7 @@
 mod data_cache;
 mod evaluation;
 mod ledger;
+mod listed;
 mod manifest;
 mod metrics;
 mod numerics;
@@ -14,6 +15,7 @@ mod tensors;
 pub use data_cache::{DataCache, Look, Seen, SeenTensors};
 pub use evaluation::{Evaluation, Outcome, Outcomes, Scores, Weights};
 pub use ledger::{Column, Entry, Ledger, Part, batch_digest, digest64, state_digests, tensor_digest};
+pub use listed::{ListedCheckpoint, ListedRun, SeenRun, Standing};
 pub use manifest::{FORMAT, FileDigest, Manifest, ParentDigest, TensorsManifest};
 pub use metrics::{Measured, MetricsRow};
 pub use numerics::Numerics;

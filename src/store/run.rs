@@ -7,6 +7,8 @@ use super::{Store, StoreError};
 use crate::record::RunRecord;
 use crate::spec::Name;
 
+pub(super) const RECORD: &str = "record.json";
+
 impl Store {
     /// Writes a file whole or not at all, over what is there.
     pub(super) fn replace(&self, target: &Path, bytes: &[u8]) -> Result<(), StoreError> {
@@ -47,7 +49,7 @@ impl Store {
 
     /// The record of a run, if it has one that can be read.
     pub fn run_record(&self, experiment: &Name) -> Result<Option<RunRecord>, StoreError> {
-        let path = self.run_folder(experiment).join("record.json");
+        let path = self.run_folder(experiment).join(RECORD);
         match self.read_json(&path) {
             Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
             record => record.map(Some),
@@ -57,7 +59,7 @@ impl Store {
     pub fn save_run_record(&self, experiment: &Name, record: &RunRecord) -> Result<(), StoreError> {
         let folder = self.run_folder(experiment);
         self.disk.create_folder(&folder).map_err(|error| self.io(&folder, error))?;
-        self.replace(&folder.join("record.json"), &json(record))
+        self.replace(&folder.join(RECORD), &json(record))
     }
 
     /// Names of the experiments that have a folder under `runs/`.
