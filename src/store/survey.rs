@@ -55,7 +55,7 @@ pub struct List {
 /// is a link.
 pub fn runs<R: Send>(store: &Store, work: impl Fn(&DirEntry) -> R + Sync) -> Vec<(OsString, R)> {
     let is_run = |entry: &DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir() || kind.is_symlink());
-    let runs: Vec<DirEntry> = sorted(store.root()).into_iter().filter(|entry| is_data(entry) && is_run(entry)).collect();
+    let runs: Vec<DirEntry> = sorted(store.root()).into_iter().filter(|entry| is_data(entry, 0) && is_run(entry)).collect();
     let done = in_parallel(&runs, work);
     runs.iter().map(DirEntry::file_name).zip(done).collect()
 }
@@ -90,7 +90,7 @@ impl Survey<'_> {
         let (in_evaluations, in_probes) = (depth == 2 && is_named("evaluations"), depth == 2 && is_named("probes"));
         for entry in sorted(folder) {
             let Ok(kind) = entry.file_type() else { continue };
-            let data = data && is_data(&entry) && depth <= DEEPEST;
+            let data = data && is_data(&entry, depth) && depth <= DEEPEST;
             if depth == 1 && self.wanted == Wanted::List && entry.file_name() == RECORD {
                 part.list.record = Some(self.store.read_json_here(&entry.path()));
             }
@@ -164,12 +164,14 @@ fn sorted(folder: &Path) -> Vec<DirEntry> {
     entries
 }
 
-/// Hidden folders are unfinished, and `lost-` and `damaged-` ones are never data. Links are not followed.
-fn is_data(entry: &DirEntry) -> bool {
+/// Whether something may be data that lies in a folder at this depth below `runs/`. Hidden folders are unfinished, and evidence
+/// in the folder of a leaf is never data; a run or a branch may have a name that begins as evidence does.
+fn is_data(entry: &DirEntry, depth: usize) -> bool {
     let name = entry.file_name();
     let name = name.to_string_lossy();
     let is_folder = || entry.file_type().is_ok_and(|kind| kind.is_dir());
-    !(name.starts_with('.') || ["lost-", "damaged-"].iter().any(|prefix| name.starts_with(prefix)) && is_folder())
+    let is_evidence = || ["lost-", "damaged-"].iter().any(|prefix| name.starts_with(prefix)) && is_folder();
+    !(name.starts_with('.') || depth >= 2 && is_evidence())
 }
 
 /// `<step>-<id8>` in the folder of a leaf, or of what leaves share.
