@@ -121,15 +121,17 @@ impl History {
 
     /// The last step up to which two histories are the same; `None` where not even their roots are.
     pub fn common_step(&self, other: &History) -> Option<u64> {
-        if self.root != other.root {
-            return None;
-        }
+        (self.root == other.root).then(|| self.agrees_until(other))
+    }
+
+    /// The same for two histories with one root.
+    pub fn agrees_until(&self, other: &History) -> u64 {
         let end = self.end.min(other.end);
         let equal = self.spans.common(&other.spans);
         let next = |history: &History| history.spans.get(equal).map_or(history.end, |span| span.from);
         // Where both go on with another span, the earlier of the two starts is where they part: until then the shared last
         // span governs both. Where they start together, they part there.
-        Some(next(self).min(next(other)).min(end))
+        next(self).min(next(other)).min(end)
     }
 
     /// Whether the settings change at a step, the first one included.

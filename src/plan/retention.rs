@@ -166,9 +166,11 @@ impl<'a> Judge<'a> {
         let paths: Vec<Path<'_>> =
             leaves.iter().map(|leaf| Path { history: &leaf.history, marks: vec![leaf.own_from()] }).collect();
         let tree = Tree::new(&paths);
-        for (index, node) in tree.nodes.iter().enumerate().filter(|(_, node)| node.children.len() > 1) {
+        // All leaves of an experiment fork at one step.
+        let fork = leaves.first().map_or(0, Leaf::own_from);
+        for node in tree.nodes.iter().filter(|node| node.children.len() > 1) {
             // Where an experiment forks, its leaves part anyway.
-            if tree.through(index).any(|member| leaves[member].own_from() < node.step) {
+            if fork < node.step {
                 self.keep(node.id, Reason::Part(resolved.name.clone()));
             }
         }

@@ -44,7 +44,7 @@ pub struct Save {
 const AFTER_EDGE: [u64; 12] = [1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000, 300_000];
 
 /// Steps in (from, to] at which checkpoints are saved, with the strongest reason for each.
-pub fn save_steps(from: u64, to: u64, rhythm: &Rhythm, leaves: &[&Leaf], end: Keep) -> BTreeMap<u64, Keep> {
+pub fn save_steps(from: u64, to: u64, rhythm: &Rhythm, stage_starts: &BTreeSet<u64>, end: Keep) -> BTreeMap<u64, Keep> {
     let mut steps = BTreeMap::new();
     let mut add = |step: u64, keep: Keep| {
         if step > from && step <= to {
@@ -54,7 +54,7 @@ pub fn save_steps(from: u64, to: u64, rhythm: &Rhythm, leaves: &[&Leaf], end: Ke
     };
     multiples(from, to, rhythm.save_every).for_each(|step| add(step, Keep::Rolling));
     rhythm.keep.iter().for_each(|&step| add(step, Keep::Declared));
-    leaves.iter().flat_map(|leaf| &leaf.stages).for_each(|stage| add(stage.from, Keep::StageStart));
+    stage_starts.iter().for_each(|&step| add(step, Keep::StageStart));
     add(to, end);
     steps
 }
@@ -64,22 +64,19 @@ pub fn evaluation_steps(from: u64, to: u64, rhythm: &Rhythm, is_end: bool) -> BT
     multiples(from, to, rhythm.evaluate_every).chain(is_end.then_some(to)).collect()
 }
 
-/// Steps in [from, to] at which the loss is probed: at the fork and at the starts of the leaves' own stages, where the
-/// settings change but the weights do not yet, some steps after each of them, and at the leaves' ends.
-pub fn probe_steps(from: u64, to: u64, leaves: &[&Leaf]) -> BTreeSet<u64> {
-    let of = |leaf: &&Leaf| {
-        let fork = Some(leaf.own_from()).filter(|fork| *fork > leaf.history.start());
-        let mut edges: Vec<u64> = fork.into_iter().chain(leaf.stage_starts()).collect();
-        if !edges.is_empty() {
-            edges.push(leaf.history.end());
-        }
-        let after = |pair: &[u64]| {
-            AFTER_EDGE.map(|steps| pair[0].saturating_add(steps)).into_iter().filter(|step| *step < pair[1]).collect::<Vec<_>>()
-        };
-        let between: Vec<u64> = edges.windows(2).flat_map(after).collect();
-        edges.into_iter().chain(between)
+/// Steps at which the loss is probed for a leaf: at the fork and at the starts of its own stages, where the settings change but
+/// the weights do not yet, some steps after each of them, and at its end.
+pub fn probe_steps(leaf: &Leaf) -> Vec<u64> {
+    let fork = Some(leaf.own_from()).filter(|fork| *fork > leaf.history.start());
+    let mut edges: Vec<u64> = fork.into_iter().chain(leaf.stage_starts()).collect();
+    if !edges.is_empty() {
+        edges.push(leaf.history.end());
+    }
+    let after = |pair: &[u64]| {
+        AFTER_EDGE.map(|steps| pair[0].saturating_add(steps)).into_iter().filter(|step| *step < pair[1]).collect::<Vec<_>>()
     };
-    leaves.iter().flat_map(of).filter(|step| (from..=to).contains(step)).collect()
+    let between: Vec<u64> = edges.windows(2).flat_map(after).collect();
+    edges.into_iter().chain(between).collect()
 }
 
 /// Multiples of `every` in (from, to].
