@@ -19,7 +19,7 @@ use runner::store::{Disk, Locked, RealDisk, Store, sealed};
 
 mod folders;
 
-use folders::{QuickDisk, TRUNK, age, chain, mgf, project, save, save_run, trunk, wide};
+use folders::{QuickDisk, TRUNK, age, chain, growth, mgf, own_growth, project, runner, save, save_run, trunk, wide};
 
 /// Far above what is measured (about a second), and far below what a quadratic way would take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -72,27 +72,6 @@ fn one_experiment_with_ten_thousand_leaves() {
     assert!(segments >= 10_000, "{segments}");
 }
 
-/// Stdout of the program, which must succeed.
-fn runner(folder: &Path, arguments: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_runner")).arg("-C").arg(folder).args(arguments).output().unwrap();
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// How many times longer `large` takes than `small`, each at its quickest: a machine with other work to do slows both.
-fn growth(small: impl Fn(), large: impl Fn()) -> f64 {
-    let took = |work: &dyn Fn()| {
-        let begun = Instant::now();
-        work();
-        begun.elapsed().as_secs_f64()
-    };
-    let pairs: Vec<(f64, f64)> = (0..4).map(|_| (took(&small), took(&large))).collect();
-    let quickest = |side: fn(&(f64, f64)) -> f64| pairs.iter().map(side).fold(f64::INFINITY, f64::min);
-    let ratio = quickest(|pair| pair.1) / quickest(|pair| pair.0);
-    println!("four times as much takes {ratio:.1} times as long");
-    ratio
-}
-
 #[test]
 fn a_line_of_forks_costs_its_length_and_not_its_square() {
     let (short, long) = (project(chain(500)), project(chain(2_000)));
@@ -118,7 +97,8 @@ fn planning_grows((few, last_of_few): (&Path, &str), (many, last_of_many): (&Pat
         let lone = |node: &usize| plan.targets(*node).len() == 1;
         assert!((0..plan.tree.nodes.len()).rev().take_while(lone).count() > 0);
     };
-    growth(|| plan(&few), || plan(&many))
+    // Several times: the system counts in milliseconds.
+    own_growth(|| (0..5).for_each(|_| plan(&few)), || (0..5).for_each(|_| plan(&many)))
 }
 
 #[test]
