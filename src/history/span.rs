@@ -108,15 +108,20 @@ impl History {
 
     /// The names of the checkpoints at several steps.
     pub fn ids(&self, steps: impl IntoIterator<Item = u64>) -> Vec<Id> {
+        self.named(steps).collect()
+    }
+
+    /// The same, each made when it is asked for.
+    pub fn named(&self, steps: impl IntoIterator<Item = u64>) -> impl Iterator<Item = Id> {
         let root = self.root.fields();
         let mut last: Option<(usize, Fields)> = None;
-        let name = |step: u64| {
+        let name = move |step: u64| {
             let count = self.spans.begun_before(step);
             let known = last.take().filter(|(known, _)| *known == count);
             let (_, fields) = last.insert(known.unwrap_or_else(|| (count, self.spans.fields(root, count))));
             fields.clone().whole("step", step).id()
         };
-        steps.into_iter().map(name).collect()
+        steps.into_iter().map(name)
     }
 
     /// The last step up to which two histories are the same; `None` where not even their roots are.

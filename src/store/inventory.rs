@@ -121,7 +121,8 @@ impl Store {
     pub fn lineage<'a>(&self, inventory: &'a Inventory, history: &History) -> Result<Vec<&'a Found>, StoreError> {
         let steps = inventory.checkpoints.values().map(|found| found.manifest.step);
         let steps: BTreeSet<u64> = steps.filter(|&step| step <= history.end()).collect();
-        let deepest = history.ids(steps).into_iter().rfind(|id| inventory.checkpoints.contains_key(id));
+        // Mostly it is the last of them, or nearly: the others need no names.
+        let deepest = history.named(steps.into_iter().rev()).find(|id| inventory.checkpoints.contains_key(id));
         deepest.map_or_else(|| Ok(vec![]), |deepest| self.ancestry(inventory, deepest))
     }
 
