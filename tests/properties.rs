@@ -6,13 +6,16 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use runner::history::{History, changes};
-use runner::lineage::{FileOrigin, Known, Leaf, Library, Path, Resolved, Tree, resolve};
+use runner::lineage::{FileOrigin, Known, Leaf, Library, Path, Resolved, resolve};
 use runner::plan::{Existing, Plan};
 use runner::spec::{
     Branch, Change, Curriculum, CurriculumChoice, Experiment, Name, Parent, Place, Rate, Stage, StageData, parse,
 };
 use runner::task::loss::Loss;
 
+mod trees;
+
+use trees::{check_owners, check_tree};
 /// Last step of most trunks here; small, so that edges fall on each other often.
 const END: u64 = 40;
 
@@ -278,6 +281,7 @@ proptest! {
             let plan = |existing: &Existing| Plan::new(&resolved, target, existing, &BTreeMap::new());
             let nothing = plan(&Existing::default());
             prop_assert_eq!(nothing.steps_to_train(), nothing.steps_shared());
+            check_owners(&nothing)?;
             // Some checkpoints exist, of them some without their tensors.
             let saves = nothing.segments.iter().flat_map(|segment| &segment.saves).zip(there.iter().cycle());
             let found = saves.filter(|(_, there)| **there > 0).map(|(save, there)| (save.id, (save.step, *there > 1)));
@@ -386,42 +390,4 @@ proptest! {
             prop_assert!(changes(&a, &b).is_empty());
         }
     }
-}
-
-/// Every history runs down the tree without a gap, and two of them share edges exactly as far as they agree.
-fn check_tree(paths: &[Path<'_>]) -> Result<(), TestCaseError> {
-    let tree = Tree::new(paths);
-    let lines: Vec<Vec<usize>> = (0..paths.len()).map(|member| tree.path_to_end(member)).collect();
-    for (member, path) in paths.iter().enumerate() {
-        let mut at = path.history.start();
-        for &index in &lines[member] {
-            let node = &tree.nodes[index];
-            prop_assert!(node.from == at && node.step > at, "edges follow each other");
-            prop_assert_eq!(node.id, path.history.ids([node.step])[0]);
-            prop_assert!(tree.through(index).any(|other| other == member));
-            at = node.step;
-        }
-        prop_assert_eq!(at, path.history.end());
-        for mark in path.marks.iter().filter(|&&mark| mark < path.history.end()) {
-            prop_assert!(lines[member].iter().any(|&index| tree.nodes[index].step == *mark), "a mark has its node");
-        }
-    }
-    for (index, node) in tree.nodes.iter().enumerate() {
-        let through: Vec<usize> = (0..paths.len()).filter(|&member| lines[member].contains(&index)).collect();
-        let mut members: Vec<usize> = tree.through(index).collect();
-        members.sort_unstable();
-        prop_assert_eq!(&members, &through);
-        prop_assert_eq!(node.first, through[0]);
-        prop_assert!(node.parent.is_none_or(|parent| parent < index && tree.nodes[parent].children.contains(&index)));
-        let marked = through.iter().any(|&member| paths[member].marks.contains(&node.step));
-        prop_assert!(marked || !node.ends.is_empty() || node.children.len() > 1, "a node has a reason");
-    }
-    for a in 0..paths.len() {
-        for b in 0..paths.len() {
-            let shared = lines[a].iter().zip(&lines[b]).take_while(|(a, b)| a == b).map(|(index, _)| tree.nodes[*index].step);
-            let common = paths[a].history.common_step(paths[b].history).unwrap_or(0);
-            prop_assert_eq!(shared.max().unwrap_or(0), common, "{} and {}", a, b);
-        }
-    }
-    Ok(())
 }

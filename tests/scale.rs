@@ -19,7 +19,7 @@ use runner::store::{Disk, Locked, RealDisk, Store, sealed};
 
 mod folders;
 
-use folders::{QuickDisk, TRUNK, age, chain, mgf, project, save, save_run, trunk, wide};
+use folders::{QuickDisk, TRUNK, age, chain, growth, mgf, own_growth, project, runner, save, save_run, trunk, wide};
 
 /// Far above what is measured (about a second), and far below what a quadratic way would take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -52,40 +52,24 @@ fn a_thousand_experiments_with_ten_thousand_branches() {
     assert_eq!(leaves, 10_001);
 }
 
-#[test]
-fn one_experiment_with_ten_thousand_leaves() {
+/// A fork whose branches leave the common way one after the other.
+fn shedding(branches: usize, seeds: &str) -> tempfile::TempDir {
     let mut text = "(parent: Checkpoint(\"trunk@20_000\"), max_step: 40_000, branches: [\n".to_owned();
-    for branch in 0..2_000 {
+    for branch in 0..branches {
         // Half of them share their way for a while, none is the same as another.
         let to = 22_000 + 5 * branch;
         writeln!(text, "(name: \"b{branch}\", curriculum: Moved(of: \"phased\", loss: Precursor, to: {to})),").unwrap();
     }
-    text += "], seeds: [1, 2, 3, 4, 5])";
-    let folder = project([("trunk".into(), TRUNK.into()), ("wide".into(), text)]);
+    text += &format!("], seeds: {seeds})");
+    project([("trunk".into(), TRUNK.into()), ("wide".into(), text)])
+}
+
+#[test]
+fn one_experiment_with_ten_thousand_leaves() {
+    let folder = shedding(2_000, "[1, 2, 3, 4, 5]");
     let (leaves, segments) = plan_everything(&Project { root: folder.path().into() });
     assert_eq!(leaves, 10_001);
     assert!(segments >= 10_000, "{segments}");
-}
-
-/// Stdout of the program, which must succeed.
-fn runner(folder: &Path, arguments: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_runner")).arg("-C").arg(folder).args(arguments).output().unwrap();
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// How many times longer `large` takes than `small`, each at its quickest: a machine with other work to do slows both.
-fn growth(small: impl Fn(), large: impl Fn()) -> f64 {
-    let took = |work: &dyn Fn()| {
-        let begun = Instant::now();
-        work();
-        begun.elapsed().as_secs_f64()
-    };
-    let pairs: Vec<(f64, f64)> = (0..4).map(|_| (took(&small), took(&large))).collect();
-    let quickest = |side: fn(&(f64, f64)) -> f64| pairs.iter().map(side).fold(f64::INFINITY, f64::min);
-    let ratio = quickest(|pair| pair.1) / quickest(|pair| pair.0);
-    println!("four times as much takes {ratio:.1} times as long");
-    ratio
 }
 
 #[test]
@@ -98,6 +82,38 @@ fn a_line_of_forks_costs_its_length_and_not_its_square() {
     // Sixteen times, where every fork goes through all that was before it.
     let ratio = growth(|| plan(&short, "c00499"), || plan(&long, "c01999"));
     assert!(ratio < 11.0, "{ratio}");
+}
+
+/// How many times longer planning alone takes in the second folder, which has four times as much of it.
+fn planning_grows((few, last_of_few): (&Path, &str), (many, last_of_many): (&Path, &str)) -> f64 {
+    let resolved = |root: &Path, last: &str| {
+        let (mut loaded, target) = Project { root: root.into() }.load(Path::new(last)).unwrap();
+        (loaded.resolve(std::slice::from_ref(&target)).experiments, target)
+    };
+    let (few, many) = (resolved(few, last_of_few), resolved(many, last_of_many));
+    let plan = |(experiments, target): &(BTreeMap<_, _>, _)| {
+        let plan = Plan::new(experiments, target, &Existing::default(), &BTreeMap::new());
+        // As a drawing of the tree asks; lists of leaves may be as long as they are.
+        let lone = |node: &usize| plan.targets(*node).len() == 1;
+        assert!((0..plan.tree.nodes.len()).rev().take_while(lone).count() > 0);
+    };
+    // Several times: the system counts in milliseconds.
+    own_growth(|| (0..5).for_each(|_| plan(&few)), || (0..5).for_each(|_| plan(&many)))
+}
+
+#[test]
+fn planning_a_line_of_forks_goes_once_through_it() {
+    let (short, long) = (project(chain(1_250)), project(chain(5_000)));
+    // Sixteen times, where each fork goes through all that come after it.
+    let ratio = planning_grows((short.path(), "c01249"), (long.path(), "c04999"));
+    assert!(ratio < 8.0, "{ratio}");
+}
+
+#[test]
+fn planning_leaves_that_part_one_after_the_other_goes_once_through_them() {
+    let (few, many) = (shedding(500, "[1]"), shedding(2_000, "[1]"));
+    let ratio = planning_grows((few.path(), "wide"), (many.path(), "wide"));
+    assert!(ratio < 8.0, "{ratio}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `runner compare`: how the leaves of an experiment did. Also the table at the end of `run`.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -86,8 +87,9 @@ pub(crate) fn gather<'a>(context: &Context, ready: &'a Ready, inventory: &'a Inv
     let prepared = material.sets.get(&ready.name).map_or(&[][..], Vec::as_slice);
     let sampler = resolved.leaves.first().and_then(|leaf| material.samplers.get(&Material::root_id(&leaf.history)));
     let sets: Vec<SetFacts> = prepared.iter().filter_map(|set| Some(set_facts(set, sampler?))).collect();
-    let leaves: Vec<LeafRecords<'_>> =
-        resolved.leaves.iter().map(|leaf| records(context, inventory, ready, leaf)).collect::<Result<_, _>>()?;
+    let mut shared = SharedRows { is_asked_again: resolved.leaves.len() > 1, ..SharedRows::default() };
+    let record = |leaf| records(context, inventory, ready, leaf, &mut shared);
+    let leaves: Vec<LeafRecords<'_>> = resolved.leaves.iter().map(record).collect::<Result<_, _>>()?;
     let frozen = frozen_rule(context, &ready.name);
     let now = resolved.decide.as_ref();
     let asked = Asked {
@@ -143,7 +145,13 @@ fn set_facts(set: &PreparedSet, sampler: &Sampler) -> SetFacts {
 }
 
 /// Everything recorded along a leaf's lineage.
-fn records<'a>(context: &Context, inventory: &'a Inventory, ready: &Ready, leaf: &'a Leaf) -> Result<LeafRecords<'a>, Fault> {
+fn records<'a>(
+    context: &Context,
+    inventory: &'a Inventory,
+    ready: &Ready,
+    leaf: &'a Leaf,
+    shared: &mut SharedRows,
+) -> Result<LeafRecords<'a>, Fault> {
     let line = context.store.lineage(inventory, &leaf.history)?;
     let own = leaf.own_from();
     let evaluated = ids(&leaf.history, inventory.evaluations.iter().map(|found| found.step));
@@ -161,7 +169,7 @@ fn records<'a>(context: &Context, inventory: &'a Inventory, ready: &Ready, leaf:
         own_from: own,
         turns: leaf.turns(),
         written_weights: leaf.written_weights(),
-        rows: joined_rows(&context.store, &line)?,
+        rows: shared.joined(&context.store, leaf, &line)?,
         evaluations: inventory.evaluations.iter().filter(|found| evaluated.contains(&found.id)).collect(),
         probes,
         pairing: format!("{}{numerics}", at_fork.map_or("", |found| &found.manifest.tensors)),
@@ -172,6 +180,34 @@ fn records<'a>(context: &Context, inventory: &'a Inventory, ready: &Ready, leaf:
 fn ids(history: &History, steps: impl Iterator<Item = u64>) -> BTreeSet<Id> {
     let steps: BTreeSet<u64> = steps.filter(|&step| step <= history.end()).collect();
     history.ids(steps).into_iter().collect()
+}
+
+/// Rows of segments that do not lie in the folder of one leaf: all that grew from a trunk have them, and reading a long trunk
+/// takes longer than a leaf.
+#[derive(Default)]
+struct SharedRows {
+    known: BTreeMap<Id, Vec<MetricsRow>>,
+    /// Whether there are several leaves at all.
+    is_asked_again: bool,
+}
+
+impl SharedRows {
+    /// Rows of metrics joined along a leaf's lineage.
+    fn joined(&mut self, store: &Store, leaf: &Leaf, line: &[&Found]) -> Result<Vec<MetricsRow>, StoreError> {
+        let own = store.leaf_folder(&leaf.key);
+        let mut joined = Vec::new();
+        for found in line {
+            if found.path.parent() == Some(&own) || !self.is_asked_again {
+                joined.extend(store.rows(found)?);
+                continue;
+            }
+            match self.known.entry(found.manifest.id) {
+                Entry::Occupied(known) => joined.extend_from_slice(known.get()),
+                Entry::Vacant(free) => joined.extend_from_slice(free.insert(store.rows(found)?)),
+            }
+        }
+        Ok(joined)
+    }
 }
 
 /// Rows of metrics joined along a lineage: no gaps, no repeats, whatever cuts there were.

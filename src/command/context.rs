@@ -1,7 +1,7 @@
 //! What several verbs begin with: a project, a resolved experiment, what exists.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Fault;
@@ -106,11 +106,16 @@ impl Context {
     }
 
     /// An inventory; what could not be read is said.
-    pub fn said(&self, inventory: Inventory) -> Inventory {
-        for (path, why) in &inventory.damaged {
+    fn said(&self, inventory: Inventory) -> Inventory {
+        self.warn(&inventory.damaged);
+        inventory
+    }
+
+    /// Says what could not be read, and why.
+    pub fn warn(&self, damaged: &[(PathBuf, String)]) {
+        for (path, why) in damaged {
             note(&format!("warning: `{}` is not used: {why}", self.store.shown(path)));
         }
-        inventory
     }
 }
 
@@ -129,7 +134,7 @@ impl Ready {
 }
 
 /// Which program this is, as far as the looks of its file say.
-fn program() -> String {
+pub(crate) fn program() -> String {
     let file = std::env::current_exe().and_then(std::fs::metadata);
     let looks = file.and_then(|file| Ok((file.len(), file.modified()?))).ok();
     format!("{} {looks:?}", env!("CARGO_PKG_VERSION"))

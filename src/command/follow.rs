@@ -1,6 +1,6 @@
 //! `runner show --follow RUN`: what another process is training, as `run` would show it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -17,22 +17,23 @@ use crate::store::Watched;
 /// Time between two looks at the files.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// A stretch of training and the folder it is recorded in.
-struct Stretch {
+/// A folder in which training is recorded, and the stretches of training in it.
+struct Place {
     owner: String,
     folder: PathBuf,
-    to: u64,
+    /// Where the stretches end.
+    ends: Vec<u64>,
 }
 
 /// Shows what is trained until the run is over, or `stop` says so.
 pub(crate) fn follow(context: &Context, ready: &Ready, stop: &dyn Fn() -> bool) -> Result<(), Fault> {
-    let stretches = stretches(context, ready);
+    let places = places(context, ready);
     let stages = Stages::of(ready);
     let bars = std::io::stderr().is_terminal().then(MultiProgress::new);
     let mut shown: HashMap<String, ProgressBar> = HashMap::new();
     let mut said: Option<Instant> = None;
     loop {
-        let lines = lines(context, &stretches);
+        let lines = lines(context, &places);
         match &bars {
             Some(bars) => redraw(bars, &mut shown, &lines, &stages),
             None if said.is_none_or(|said| said.elapsed() > LINE_EVERY) => {
@@ -51,17 +52,22 @@ pub(crate) fn follow(context: &Context, ready: &Ready, stop: &dyn Fn() -> bool) 
     }
 }
 
-fn stretches(context: &Context, ready: &Ready) -> Vec<Stretch> {
+fn places(context: &Context, ready: &Ready) -> Vec<Place> {
     let plan = Plan::new(&ready.resolution.experiments, &ready.name, &Default::default(), &Default::default());
-    let stretch = |(owner, node): (&Owner, &crate::lineage::Node)| Stretch {
-        owner: owner.to_string(),
-        folder: match owner {
-            Owner::Leaf(key) => context.store.leaf_folder(key),
-            Owner::Shared(name) => context.store.shared_folder(name),
-        },
-        to: node.step,
-    };
-    plan.owners.iter().zip(&plan.tree.nodes).map(stretch).collect()
+    let mut places: Vec<Place> = Vec::new();
+    let mut known: BTreeMap<&Owner, usize> = BTreeMap::new();
+    for (owner, node) in plan.owners.iter().zip(&plan.tree.nodes) {
+        let place = *known.entry(owner).or_insert_with(|| {
+            let folder = match owner {
+                Owner::Leaf(key) => context.store.leaf_folder(key),
+                Owner::Shared(name) => context.store.shared_folder(name),
+            };
+            places.push(Place { owner: owner.to_string(), folder, ends: vec![] });
+            places.len() - 1
+        });
+        places[place].ends.push(node.step);
+    }
+    places
 }
 
 /// What can be seen of a stretch now.
@@ -76,15 +82,15 @@ struct Seen {
 }
 
 impl Seen {
-    fn new(stretch: &Stretch, watched: &Watched) -> Seen {
+    fn new(owner: &str, to: u64, watched: &Watched) -> Seen {
         let row: Option<MetricsRow> = watched.row.as_ref().and_then(|line| serde_json::from_slice(line).ok());
         let timing: Option<Timing> = watched.timing.as_ref().and_then(|line| serde_json::from_slice(line).ok());
         let logged = row.as_ref().map_or(watched.from, |row| row.step + 1);
         Seen {
-            owner: stretch.owner.clone(),
+            owner: owner.to_owned(),
             from: watched.from,
             step: timing.as_ref().map_or(logged, |timing| timing.step.max(logged)),
-            to: stretch.to,
+            to,
             terms: row.map(|row| terms(row.terms.iter().map(|(loss, value)| (loss.name(), *value)))).unwrap_or_default(),
             steps_per_second: timing.as_ref().map_or(0.0, |timing| 1.0 / timing.seconds_per_step.max(1e-9)),
             memory_bytes: timing.map_or(0, |timing| timing.memory_bytes),
@@ -104,15 +110,13 @@ impl Seen {
 }
 
 /// The stretches in training. Of several in one folder the one is meant in which the live files lie.
-fn lines(context: &Context, stretches: &[Stretch]) -> Vec<Seen> {
-    let mut seen: Vec<Seen> = Vec::new();
-    for stretch in stretches {
-        let Some(watched) = context.store.watch(&stretch.folder) else { continue };
-        if watched.from < stretch.to && !seen.iter().any(|known| known.owner == stretch.owner) {
-            seen.push(Seen::new(stretch, &watched));
-        }
-    }
-    seen
+fn lines(context: &Context, places: &[Place]) -> Vec<Seen> {
+    let line = |place: &Place| {
+        let watched = context.store.watch(&place.folder)?;
+        let to = *place.ends.iter().find(|to| watched.from < **to)?;
+        Some(Seen::new(&place.owner, to, &watched))
+    };
+    places.iter().filter_map(line).collect()
 }
 
 fn redraw(bars: &MultiProgress, shown: &mut HashMap<String, ProgressBar>, lines: &[Seen], stages: &Stages) {

@@ -127,7 +127,8 @@ fn warn(store: &Store, judged: &Judged, found: &[&Found]) {
         ));
     }
     let runs: BTreeSet<String> = found.iter().map(|found| run_of(store, found)).collect();
-    for run in runs.iter().filter(|run| !judged.experiments.keys().any(|name| name.as_str() == run.as_str())) {
+    let known: BTreeSet<&str> = judged.experiments.keys().map(Name::as_str).collect();
+    for run in runs.iter().filter(|run| !known.contains(run.as_str())) {
         note(&format!(
             "warning: `{run}` is left alone: neither `experiments/{run}.ron` nor `runs/{run}/{run}.ron` can be read"
         ));

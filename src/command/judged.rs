@@ -9,7 +9,7 @@ use crate::history::Id;
 use crate::lineage::{Leaf, Library, Resolved};
 use crate::plan::Stored;
 use crate::spec::{Name, Parent, Reference};
-use crate::store::{Inventory, Store};
+use crate::store::{Inventory, Store, in_parallel};
 
 /// What the files say, as far as they can be read.
 pub(crate) struct Judged {
@@ -24,11 +24,10 @@ impl Judged {
     pub fn read(context: &Context) -> Judged {
         let (mut loaded, targets) = context.project.load_all();
         let mut experiments = loaded.resolve(&targets).experiments;
-        for run in context.store.runs() {
-            if !experiments.contains_key(&run) {
-                experiments.extend(saved(context, &run).map(|resolved| (run, resolved)));
-            }
-        }
+        let mut alone = context.store.runs();
+        alone.retain(|run| !experiments.contains_key(run));
+        let saved = in_parallel(&alone, |run| saved(context, run));
+        experiments.extend(alone.into_iter().zip(saved).filter_map(|(run, resolved)| Some((run, resolved?))));
         let mut judged = Judged { experiments, other_forks: vec![], unread: vec![] };
         judged.add_broken(&loaded.library);
         judged

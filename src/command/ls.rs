@@ -1,18 +1,18 @@
 //! `runner ls`: the runs and how far they are.
 
-use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::context::{Context, grouped};
+use super::context::{Context, grouped, program};
 use super::{Fault, print, print_json, terminal};
-use crate::record::Status;
+use crate::record::{Standing, Status};
 use crate::report::{Cell, Look, Table, size};
-use crate::spec::Name;
-use crate::store::{Found, Size, in_parallel};
+use crate::store::Listed;
+
+/// What stands for the status of a run whose record is damaged, or of a newer version.
+const UNREADABLE: &str = "unreadable";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -24,7 +24,8 @@ pub(crate) struct Args {
 #[derive(Debug, Serialize)]
 struct Row {
     run: String,
-    status: Option<Status>,
+    /// `complete` and the like, `unreadable`, or nothing where there is no record.
+    status: Option<String>,
     checkpoints: usize,
     with_tensors: usize,
     deepest_step: u64,
@@ -35,40 +36,52 @@ struct Row {
 
 pub(crate) fn main(directory: Option<&Path>, args: &Args) -> Result<(), Fault> {
     let context = Context::open(directory)?;
-    let (inventory, sizes) = context.store.sizes();
-    let inventory = context.said(inventory);
-    let mut own: BTreeMap<&OsStr, Vec<&Found>> = BTreeMap::new();
-    for found in inventory.checkpoints.values() {
-        if let Some(run) = found.path.strip_prefix(context.store.root()).ok().and_then(|inner| inner.iter().next()) {
-            own.entry(run).or_default().push(found);
-        }
-    }
-    let rows = in_parallel(&context.store.runs(), |name| {
-        let run = OsStr::new(name.as_str());
-        row(&context, name, own.get(run).map_or(&[], Vec::as_slice), sizes.get(run).copied().unwrap_or_default())
-    });
-    let rows: Vec<Row> = rows.into_iter().collect::<Result<_, _>>()?;
+    let listing = context.store.listing(&program());
+    context.warn(&listing.damaged);
     if args.json {
-        return print_json(&rows);
+        return print_json(&listing.runs.iter().map(row).collect::<Vec<_>>());
     }
-    if rows.is_empty() {
+    if listing.runs.is_empty() {
         return print("no runs yet; `runner run experiments/<name>.ron` makes one\n");
     }
-    print(&render(&rows).shown(terminal::style()))
+    print(&render(&listing.runs).shown(terminal::style()))
 }
 
-fn render(rows: &[Row]) -> Table {
+fn row(listed: &Listed) -> Row {
+    Row {
+        run: listed.name.to_string(),
+        status: match listed.run.standing {
+            Standing::NoRecord => None,
+            Standing::Unreadable => Some(UNREADABLE.into()),
+            Standing::Recorded(status) => Some(lowercase(status)),
+        },
+        checkpoints: listed.checkpoints,
+        with_tensors: listed.with_tensors,
+        deepest_step: listed.deepest_step,
+        evaluations: listed.run.evaluations,
+        bytes: listed.run.bytes,
+        last_ended: listed.run.ended.clone(),
+    }
+}
+
+fn render(runs: &[Listed]) -> Table {
     let mut table = Table::new(["run", "status", "deepest step", "tensors", "of", "evaluations", "size", "ended"]);
-    for row in rows {
-        let ended = row.last_ended.as_deref().map(|time| ago(time, Utc::now())).unwrap_or_default();
+    let now = Utc::now();
+    for listed in runs {
+        let run = &listed.run;
+        let ended = run.ended.as_deref().map(|time| ago(time, now)).unwrap_or_default();
         table.row([
-            Cell::from(&row.run),
-            status(row.status),
-            grouped(row.deepest_step).into(),
-            grouped(row.with_tensors as u64).into(),
-            grouped(row.checkpoints as u64).into(),
-            grouped(row.evaluations as u64).into(),
-            size(row.bytes).into(),
+            Cell::from(listed.name.as_str()),
+            match run.standing {
+                Standing::NoRecord => Cell::new("no record", Look::Faint),
+                Standing::Unreadable => Cell::new(UNREADABLE, Look::Bad),
+                Standing::Recorded(recorded) => status(recorded),
+            },
+            grouped(listed.deepest_step).into(),
+            grouped(listed.with_tensors as u64).into(),
+            grouped(listed.checkpoints as u64).into(),
+            grouped(run.evaluations as u64).into(),
+            size(run.bytes).into(),
             Cell::new(&ended, Look::Faint),
         ]);
     }
@@ -76,14 +89,17 @@ fn render(rows: &[Row]) -> Table {
 }
 
 /// How a run stands, in the colour of how well.
-pub(super) fn status(status: Option<Status>) -> Cell {
-    let Some(status) = status else { return Cell::new("no record", Look::Faint) };
+pub(super) fn status(status: Status) -> Cell {
     let look = match status {
         Status::Complete => Look::Good,
         Status::Incomplete | Status::Interrupted => Look::Doubtful,
         Status::Failed => Look::Bad,
     };
-    Cell::new(&format!("{status:?}").to_lowercase(), look)
+    Cell::new(&lowercase(status), look)
+}
+
+fn lowercase(status: Status) -> String {
+    format!("{status:?}").to_lowercase()
 }
 
 /// How long ago a recorded time was: `40 s ago`, `3 h ago`.
@@ -96,20 +112,6 @@ pub(super) fn ago(time: &str, now: DateTime<Utc>) -> String {
         3_600..86_400 => format!("{} h ago", seconds / 3_600),
         _ => format!("{} d ago", seconds / 86_400),
     }
-}
-
-fn row(context: &Context, name: &Name, own: &[&Found], size: Size) -> Result<Row, Fault> {
-    let record = context.store.run_record(name)?;
-    Ok(Row {
-        run: name.to_string(),
-        status: record.as_ref().map(|record| record.status),
-        checkpoints: own.len(),
-        with_tensors: own.iter().filter(|found| found.has_tensors).count(),
-        deepest_step: own.iter().map(|found| found.manifest.step).max().unwrap_or(0),
-        evaluations: size.evaluations,
-        bytes: size.bytes,
-        last_ended: record.and_then(|record| record.attempts.last().and_then(|attempt| attempt.ended.clone())),
-    })
 }
 
 #[cfg(test)]

@@ -1,18 +1,21 @@
 //! `runner show`: one run, one leaf with its curve, or a curriculum; and drawings of what they set over the steps.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::compare::joined_rows;
 use super::context::{Context, grouped};
 use super::draw::{self, Drawing};
 use super::follow::follow;
 use super::signals::Stop;
 use super::{Fault, print, print_json, terminal};
+use crate::history::Id;
 use crate::lineage::Leaf;
 use crate::record::{Evaluation, MetricsRow, RunRecord};
 use crate::report::{Look, Style, Table};
-use crate::store::Inventory;
+use crate::store::{Found, Inventory, Store, StoreError};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -53,7 +56,7 @@ struct ShownLeaf {
     end: u64,
     checkpoints: Vec<String>,
     evaluations: Vec<Evaluation>,
-    /// Rows joined along the lineage; only where one leaf is shown.
+    /// Rows joined along the lineage; only where one leaf is shown. For people only those that are shown.
     rows: Vec<MetricsRow>,
 }
 
@@ -77,22 +80,42 @@ pub(crate) fn main(directory: Option<&Path>, args: &Args) -> Result<(), Fault> {
         true => vec![super::refer::leaf(&ready, branch, &args.what)?],
         false => ready.resolved().leaves.iter().collect(),
     };
+    let rows = match (single, args.json) {
+        (false, _) => Rows::None,
+        (true, true) => Rows::All,
+        (true, false) => Rows::Some,
+    };
     let shown = Shown {
         experiment: ready.name.to_string(),
         record: context.store.run_record(&ready.name)?,
-        leaves: leaves.into_iter().map(|leaf| shown(&context, &inventory, leaf, single)).collect::<Result<_, _>>()?,
+        leaves: leaves.into_iter().map(|leaf| shown(&context, &inventory, leaf, rows)).collect::<Result<_, _>>()?,
     };
     if args.json { print_json(&shown) } else { print(&render(&shown, single, terminal::style())) }
 }
 
-fn shown(context: &Context, inventory: &Inventory, leaf: &Leaf, with_rows: bool) -> Result<ShownLeaf, Fault> {
+/// Which rows of metrics are wanted.
+#[derive(Clone, Copy)]
+enum Rows {
+    None,
+    Some,
+    All,
+}
+
+/// Most rows of a curve that people are shown.
+const MOST_ROWS: usize = 20;
+
+fn shown(context: &Context, inventory: &Inventory, leaf: &Leaf, rows: Rows) -> Result<ShownLeaf, Fault> {
     let line = context.store.lineage(inventory, &leaf.history)?;
     let steps = inventory.evaluations.iter().map(|found| found.step).filter(|&step| step <= leaf.history.end());
-    let ids = leaf.history.ids(steps.collect::<std::collections::BTreeSet<u64>>());
+    let ids: BTreeSet<Id> = leaf.history.ids(steps.collect::<BTreeSet<u64>>()).into_iter().collect();
     let mut evaluations: Vec<Evaluation> =
         inventory.evaluations.iter().filter(|found| ids.contains(&found.id)).cloned().collect();
     evaluations.sort_by(|a, b| (a.step, &a.set).cmp(&(b.step, &b.set)));
-    let rows = line.iter().filter(|_| with_rows).map(|found| context.store.rows(found)).collect::<Result<Vec<_>, _>>()?;
+    let rows = match rows {
+        Rows::None => vec![],
+        Rows::Some => evenly(&context.store, &line)?,
+        Rows::All => joined_rows(&context.store, &line)?,
+    };
     Ok(ShownLeaf {
         leaf: leaf.key.to_string(),
         fork: leaf.fork.as_ref().map(|fork| fork.step),
@@ -100,8 +123,23 @@ fn shown(context: &Context, inventory: &Inventory, leaf: &Leaf, with_rows: bool)
         end: leaf.history.end(),
         checkpoints: line.iter().map(|found| context.store.shown(&found.path)).collect(),
         evaluations,
-        rows: rows.concat(),
+        rows,
     })
+}
+
+/// At most [`MOST_ROWS`] rows along a lineage, evenly. A run may have logged a million, and parsing them takes seconds.
+fn evenly(store: &Store, line: &[&Found]) -> Result<Vec<MetricsRow>, StoreError> {
+    let counts: Vec<usize> = line.iter().map(|found| store.row_count(found)).collect::<Result<_, _>>()?;
+    let every = counts.iter().sum::<usize>().div_ceil(MOST_ROWS).max(1);
+    let (mut rows, mut before) = (Vec::new(), 0_usize);
+    for (found, count) in line.iter().zip(counts) {
+        let first = before.next_multiple_of(every) - before;
+        if first < count {
+            rows.extend(store.rows_every(found, first, every)?);
+        }
+        before += count;
+    }
+    Ok(rows)
 }
 
 fn render(shown: &Shown, single: bool, style: Style) -> String {
@@ -109,10 +147,10 @@ fn render(shown: &Shown, single: bool, style: Style) -> String {
     match &shown.record {
         None => out += ": not run yet\n",
         Some(record) => {
-            out += &format!(": {}\n", super::ls::status(Some(record.status)).painted(style));
+            out += &format!(": {}\n", super::ls::status(record.status).painted(style));
             for attempt in &record.attempts {
                 let ended = attempt.ended.as_deref().unwrap_or("not ended, or killed");
-                let status = super::ls::status(Some(attempt.status)).painted(style);
+                let status = super::ls::status(attempt.status).painted(style);
                 out += &format!(
                     "  {} to {ended}: {status}, {} steps, {}\n",
                     attempt.started,
@@ -136,11 +174,10 @@ fn render(shown: &Shown, single: bool, style: Style) -> String {
     out
 }
 
-/// About twenty rows of the curve, and every evaluation.
+/// The rows of the curve, and every evaluation.
 fn curve(leaf: &ShownLeaf, style: Style) -> String {
     let mut table = Table::new(["step", "total", "terms", "weights", "rate", "gradient"]);
-    let every = leaf.rows.len().div_ceil(20).max(1);
-    for row in leaf.rows.iter().step_by(every) {
+    for row in &leaf.rows {
         let terms = row.terms.iter().map(|(loss, value)| format!("{loss} {value:.4}")).collect::<Vec<_>>().join(", ");
         let weights = row.weights.values().map(|weight| format!("{weight:.3}")).collect::<Vec<_>>().join(", ");
         table.row([

@@ -1,6 +1,6 @@
 //! `runner tree`: the lineage of everything under `runs/`, as the checkpoints' manifests tell it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::Serialize;
@@ -77,7 +77,7 @@ fn with_stack<R: Send>(bytes: usize, work: impl FnOnce() -> R + Send) -> R {
 }
 
 /// All checkpoints, or those of a run with their ancestors.
-fn wanted(context: &Context, inventory: &Inventory, run: Option<&str>) -> Result<std::collections::BTreeSet<Id>, Fault> {
+fn wanted(context: &Context, inventory: &Inventory, run: Option<&str>) -> Result<BTreeSet<Id>, Fault> {
     let Some(run) = run else { return Ok(inventory.checkpoints.keys().copied().collect()) };
     let folder = context.store.root().join(run);
     let own: Vec<Id> =
@@ -85,9 +85,14 @@ fn wanted(context: &Context, inventory: &Inventory, run: Option<&str>) -> Result
     if own.is_empty() {
         return Err(Fault::Arguments(format!("there are no checkpoints under `{}`", context.store.shown(&folder))));
     }
-    let mut kept = std::collections::BTreeSet::new();
+    let mut kept = BTreeSet::new();
     for id in own {
-        kept.extend(context.store.ancestry(inventory, id)?.into_iter().map(|found| found.manifest.id));
+        let mut next = Some(id);
+        // What is kept has its ancestors already.
+        while let Some(id) = next.filter(|id| !kept.contains(id)) {
+            kept.insert(id);
+            next = inventory.checkpoints.get(&id).and_then(|found| Some(found.manifest.parent.as_ref()?.id));
+        }
     }
     Ok(kept)
 }

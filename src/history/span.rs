@@ -108,28 +108,35 @@ impl History {
 
     /// The names of the checkpoints at several steps.
     pub fn ids(&self, steps: impl IntoIterator<Item = u64>) -> Vec<Id> {
+        self.named(steps).collect()
+    }
+
+    /// The same, each made when it is asked for.
+    pub fn named(&self, steps: impl IntoIterator<Item = u64>) -> impl Iterator<Item = Id> {
         let root = self.root.fields();
         let mut last: Option<(usize, Fields)> = None;
-        let name = |step: u64| {
+        let name = move |step: u64| {
             let count = self.spans.begun_before(step);
             let known = last.take().filter(|(known, _)| *known == count);
             let (_, fields) = last.insert(known.unwrap_or_else(|| (count, self.spans.fields(root, count))));
             fields.clone().whole("step", step).id()
         };
-        steps.into_iter().map(name).collect()
+        steps.into_iter().map(name)
     }
 
     /// The last step up to which two histories are the same; `None` where not even their roots are.
     pub fn common_step(&self, other: &History) -> Option<u64> {
-        if self.root != other.root {
-            return None;
-        }
+        (self.root == other.root).then(|| self.agrees_until(other))
+    }
+
+    /// The same for two histories with one root.
+    pub fn agrees_until(&self, other: &History) -> u64 {
         let end = self.end.min(other.end);
         let equal = self.spans.common(&other.spans);
         let next = |history: &History| history.spans.get(equal).map_or(history.end, |span| span.from);
         // Where both go on with another span, the earlier of the two starts is where they part: until then the shared last
         // span governs both. Where they start together, they part there.
-        Some(next(self).min(next(other)).min(end))
+        next(self).min(next(other)).min(end)
     }
 
     /// Whether the settings change at a step, the first one included.

@@ -15,9 +15,12 @@ const BLOCK: usize = 16;
 /// Spans in order, as a list that only grows at its end.
 #[derive(Clone, Default)]
 pub struct Spans {
-    /// Blocks of [`BLOCK`] spans each, shared with every list that begins alike. What comes before a block never changes.
-    full: Vec<Arc<Block>>,
-    /// The last few, fewer than [`BLOCK`].
+    /// Blocks of [`BLOCK`] spans each, shared with every list that begins alike. What comes before a block never changes. The
+    /// list of blocks is shared too, with lists that have more of them.
+    blocks: Arc<Vec<Arc<Block>>>,
+    /// How many of the blocks are this list's.
+    count: usize,
+    /// The last few spans, fewer than [`BLOCK`].
     rest: Vec<Arc<Hashed>>,
 }
 
@@ -35,7 +38,7 @@ struct Hashed {
 
 impl Spans {
     pub fn len(&self) -> usize {
-        self.full.len() * BLOCK + self.rest.len()
+        self.count * BLOCK + self.rest.len()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -72,11 +75,11 @@ impl Spans {
     pub fn begun_before(&self, step: u64) -> usize {
         let begun = |hashed: &Arc<Hashed>| hashed.span.from < step;
         // Of the blocks whose first span has begun, all but the last have begun whole.
-        let blocks = self.full.partition_point(|block| begun(&block.spans[0]));
+        let blocks = self.full().partition_point(|block| begun(&block.spans[0]));
         let last = blocks.saturating_sub(1);
-        let within = self.full.get(last).map_or(0, |block| block.spans.partition_point(begun));
-        match within == BLOCK || self.full.is_empty() {
-            true => blocks * BLOCK + if blocks == self.full.len() { self.rest.partition_point(begun) } else { 0 },
+        let within = self.full().get(last).map_or(0, |block| block.spans.partition_point(begun));
+        match within == BLOCK || self.count == 0 {
+            true => blocks * BLOCK + if blocks == self.count { self.rest.partition_point(begun) } else { 0 },
             false => last * BLOCK + within,
         }
     }
@@ -84,24 +87,42 @@ impl Spans {
     /// The first spans, by their number.
     #[must_use]
     pub fn cut(&self, count: usize) -> Spans {
-        let blocks = (count / BLOCK).min(self.full.len());
-        let partial = self.full.get(blocks).map_or(&self.rest, |block| &block.spans);
+        let blocks = (count / BLOCK).min(self.count);
+        let partial = self.full().get(blocks).map_or(&self.rest, |block| &block.spans);
         let rest = partial[..(count - blocks * BLOCK).min(partial.len())].to_vec();
-        Spans { full: self.full[..blocks].to_vec(), rest }
+        Spans { blocks: self.blocks.clone(), count: blocks, rest }
     }
 
     pub(super) fn push(&mut self, span: Span) {
         self.rest.push(Arc::new(Hashed { span, settings: OnceLock::new() }));
         if self.rest.len() == BLOCK {
-            let spans = std::mem::take(&mut self.rest);
-            self.full.push(Arc::new(Block { spans, after: OnceLock::new() }));
+            let block = Arc::new(Block { spans: std::mem::take(&mut self.rest), after: OnceLock::new() });
+            match Arc::get_mut(&mut self.blocks) {
+                Some(own) => {
+                    own.truncate(self.count);
+                    own.push(block);
+                }
+                None => self.blocks = Arc::new(self.full().iter().cloned().chain([block]).collect()),
+            }
+            self.count += 1;
         }
+    }
+
+    fn full(&self) -> &[Arc<Block>] {
+        &self.blocks[..self.count]
     }
 
     /// How many spans at the beginning of two lists are equal.
     pub fn common(&self, other: &Spans) -> usize {
         // What is shared need not be looked at: before a shared block all is shared.
-        let shared = self.full.iter().zip(&other.full).rposition(|(a, b)| Arc::ptr_eq(a, b)).map_or(0, |last| last + 1);
+        let (mut shared, mut most) = (0, self.count.min(other.count));
+        while shared < most {
+            let middle = shared + (most - shared) / 2;
+            match Arc::ptr_eq(&self.blocks[middle], &other.blocks[middle]) {
+                true => shared = middle + 1,
+                false => most = middle,
+            }
+        }
         let start = shared * BLOCK;
         let pairs = (start..self.len().min(other.len())).map_while(|index| self.hashed(index).zip(other.hashed(index)));
         start + pairs.take_while(|(a, b)| Arc::ptr_eq(a, b) || a.span == b.span).count()
@@ -109,10 +130,10 @@ impl Spans {
 
     /// The fields of a history whose first `count` spans these are; `root` are those before any span.
     pub(super) fn fields(&self, root: &Fields, count: usize) -> Fields {
-        let whole = (count / BLOCK).min(self.full.len());
-        let known = self.full[..whole].iter().rposition(|block| block.after.get().is_some());
-        let mut fields = known.and_then(|block| self.full[block].after.get()).unwrap_or(root).clone();
-        for block in &self.full[known.map_or(0, |block| block + 1)..whole] {
+        let whole = (count / BLOCK).min(self.count);
+        let known = self.blocks[..whole].iter().rposition(|block| block.after.get().is_some());
+        let mut fields = known.and_then(|block| self.blocks[block].after.get()).unwrap_or(root).clone();
+        for block in &self.blocks[known.map_or(0, |block| block + 1)..whole] {
             block.spans.iter().for_each(|hashed| hashed.write(&mut fields));
             // Another thread may have been faster, with the same result.
             let _ = block.after.set(fields.clone());
@@ -122,9 +143,9 @@ impl Spans {
     }
 
     fn hashed(&self, index: usize) -> Option<&Arc<Hashed>> {
-        match self.full.get(index / BLOCK) {
+        match self.full().get(index / BLOCK) {
             Some(block) => block.spans.get(index % BLOCK),
-            None => self.rest.get(index - self.full.len() * BLOCK),
+            None => self.rest.get(index - self.count * BLOCK),
         }
     }
 }

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::deciding::{Wanted, owners, wanted};
 use super::footprint::Footprint;
 use super::missing::Missing;
-use super::steps::{Keep, Save, evaluation_steps, probe_steps, save_steps};
+use super::steps::{Keep, Save, evaluation_steps, save_steps};
 use crate::history::{History, Id};
 use crate::lineage::{Leaf, LeafKey, Path, Resolved, Tree};
 use crate::spec::Name;
@@ -130,6 +131,8 @@ pub struct Plan {
     pub probes: Vec<Missing>,
     /// Every checkpoint that some lineage of the plan starts or ends at: never to be thinned.
     pub kept: BTreeSet<Id>,
+    /// The target's leaves as members, by the nodes they end at.
+    ends: Vec<(usize, usize)>,
 }
 
 impl Plan {
@@ -167,15 +170,18 @@ impl Plan {
         let paths: Vec<Path<'_>> =
             members.iter().zip(own_marks).map(|(member, marks)| Path { history: &member.history, marks }).collect();
         let tree = Tree::new(&paths);
-        let member_leaves = members.iter().map(|member| leaves[&member.key]).collect();
-        let builder = Builder { experiments, existing, leaves: member_leaves, members: &members, tree: &tree };
-        let owners: Vec<Owner> = (0..tree.nodes.len()).map(|node| builder.owner(node)).collect();
+        let own: Vec<&Leaf> = members.iter().map(|member| leaves[&member.key]).collect();
+        let owners = owners(&tree, &members);
+        let wanted = wanted(&tree, &members, &own, &owners);
+        let builder = Builder { experiments, existing, wanted, members: &members, tree: &tree };
         let saves: Vec<Vec<Save>> = (0..tree.nodes.len()).map(|node| builder.saves(node, &owners[node])).collect();
         let segments = builder.segments(&owners, &saves);
         let evaluations = builder.evaluations(&owners, &saves, sets);
         let probes = builder.probes(&owners, &segments, sets);
         let kept = tree.nodes.iter().map(|node| node.id).collect();
-        Plan { target: target.clone(), members, owners, segments, evaluations, probes, kept, tree }
+        let ends = tree.nodes.iter().enumerate().flat_map(|(index, node)| node.ends.iter().map(move |&member| (index, member)));
+        let ends = ends.filter(|(_, member)| members[*member].is_target).collect();
+        Plan { target: target.clone(), members, owners, segments, evaluations, probes, kept, ends, tree }
     }
 
     /// The target's leaves whose lineage runs through a segment.
@@ -185,7 +191,10 @@ impl Plan {
 
     /// The target's leaves whose lineage runs through the edge above a node.
     pub fn targets(&self, node: usize) -> Vec<&Member> {
-        let mut members: Vec<usize> = self.tree.through(node).filter(|&member| self.members[member].is_target).collect();
+        let below = self.tree.below(node);
+        let place = |node: usize| self.ends.partition_point(|(end, _)| *end < node);
+        let mut members: Vec<usize> =
+            self.ends[place(below.start)..place(below.end)].iter().map(|(_, member)| *member).collect();
         members.sort_unstable();
         members.into_iter().map(|member| &self.members[member]).collect()
     }
@@ -250,33 +259,13 @@ fn members(target: &Resolved, leaves: &BTreeMap<&LeafKey, &Leaf>) -> Vec<Member>
 pub(super) struct Builder<'a> {
     pub experiments: &'a BTreeMap<Name, Resolved>,
     pub existing: &'a Existing,
-    /// The leaf of each member.
-    pub leaves: Vec<&'a Leaf>,
+    /// What is wanted on the edge above each node.
+    pub wanted: Vec<Wanted>,
     pub members: &'a [Member],
     pub tree: &'a Tree,
 }
 
 impl Builder<'_> {
-    /// Leaves whose own experiment decides over the edge above a node.
-    pub fn deciding(&self, node: usize) -> Vec<&Leaf> {
-        let from = self.tree.nodes[node].from;
-        let mut own: Vec<usize> = self.tree.through(node).filter(|&index| self.members[index].own_from <= from).collect();
-        own.sort_unstable();
-        let mut own: Vec<&Leaf> = own.into_iter().map(|index| self.leaves[index]).collect();
-        if let Some(first) = own.first().map(|leaf| &leaf.key.experiment) {
-            own.retain(|leaf| leaf.key.experiment == *first);
-        }
-        own
-    }
-
-    fn owner(&self, node: usize) -> Owner {
-        match self.deciding(node)[..] {
-            [only] => Owner::Leaf(only.key.clone()),
-            [first, ..] => Owner::Shared(first.key.experiment.clone()),
-            [] => Owner::Leaf(self.members[self.tree.nodes[node].first].key.clone()),
-        }
-    }
-
     /// Why the node itself is kept.
     fn keep(&self, node: usize) -> Keep {
         let node = &self.tree.nodes[node];
@@ -286,7 +275,7 @@ impl Builder<'_> {
     fn saves(&self, node: usize, owner: &Owner) -> Vec<Save> {
         let at = &self.tree.nodes[node];
         let rhythm = &self.experiments[owner.experiment()].rhythm;
-        let steps = save_steps(at.from, at.step, rhythm, &self.deciding(node), self.keep(node));
+        let steps = save_steps(at.from, at.step, rhythm, &self.wanted[node].stage_starts, self.keep(node));
         let history = &self.members[at.first].history;
         let ids = history.ids(steps.keys().copied());
         steps.into_iter().zip(ids).map(|((step, keep), id)| Save { step, id, keep }).collect()
@@ -345,7 +334,7 @@ impl Builder<'_> {
             saves: saves.to_vec(),
             begins: node.from,
             evaluate: evaluation_steps(node.from, node.step, rhythm, is_end).split_off(&from),
-            probe: probe_steps(from, node.step, &self.deciding(index)),
+            probe: self.wanted[index].probes.range(from..=node.step).copied().collect(),
             log_every: rhythm.log_every,
             ledger: rhythm.ledger,
             why,

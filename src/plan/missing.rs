@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::build::{Builder, Owner, Segment};
-use super::steps::{Save, evaluation_steps, probe_steps};
+use super::steps::{Save, evaluation_steps};
 use crate::history::Id;
 use crate::spec::Name;
 
@@ -57,7 +57,7 @@ impl Builder<'_> {
         for (index, node) in self.tree.nodes.iter().enumerate() {
             let experiment = owners[index].experiment();
             let Some(sets) = sets.get(experiment) else { continue };
-            let mut steps = probe_steps(node.from, node.step, &self.deciding(index));
+            let mut steps = self.wanted[index].probes.clone();
             if let Some(from) = trained.get(&index) {
                 steps.split_off(from);
             }

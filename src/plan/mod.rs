@@ -3,6 +3,7 @@
 //! Pure: a lineage and a list of what exists go in, a [`Plan`] comes out.
 
 mod build;
+mod deciding;
 mod footprint;
 mod material;
 mod missing;

@@ -101,7 +101,8 @@ pub fn verdicts(facts: &Facts<'_>) -> BTreeMap<Id, BTreeSet<Reason>> {
     let mut judge = Judge {
         facts,
         stored: facts.checkpoints.iter().map(|stored| (stored.id, stored)).collect(),
-        reasons: with_tensors.map(|stored| (stored.id, BTreeSet::new())).collect(),
+        reasons: with_tensors.clone().map(|stored| (stored.id, BTreeSet::new())).collect(),
+        steps: with_tensors.map(|stored| stored.step).collect(),
     };
     judge.files();
     judge.best();
@@ -124,6 +125,8 @@ struct Judge<'a> {
     stored: BTreeMap<Id, &'a Stored>,
     /// Only of checkpoints that have tensors.
     reasons: BTreeMap<Id, BTreeSet<Reason>>,
+    /// Steps of checkpoints that have tensors.
+    steps: BTreeSet<u64>,
 }
 
 impl<'a> Judge<'a> {
@@ -166,9 +169,11 @@ impl<'a> Judge<'a> {
         let paths: Vec<Path<'_>> =
             leaves.iter().map(|leaf| Path { history: &leaf.history, marks: vec![leaf.own_from()] }).collect();
         let tree = Tree::new(&paths);
-        for (index, node) in tree.nodes.iter().enumerate().filter(|(_, node)| node.children.len() > 1) {
+        // All leaves of an experiment fork at one step.
+        let fork = leaves.first().map_or(0, Leaf::own_from);
+        for node in tree.nodes.iter().filter(|node| node.children.len() > 1) {
             // Where an experiment forks, its leaves part anyway.
-            if tree.through(index).any(|member| leaves[member].own_from() < node.step) {
+            if fork < node.step {
                 self.keep(node.id, Reason::Part(resolved.name.clone()));
             }
         }
@@ -194,9 +199,8 @@ impl<'a> Judge<'a> {
 
     /// The checkpoints with tensors on a leaf's own steps, in order.
     fn own(&self, leaf: &Leaf) -> Vec<Id> {
-        let steps: BTreeSet<u64> =
-            self.reasons.keys().map(|id| self.stored[id].step).filter(|&step| is_own(leaf, step)).collect();
-        leaf.history.ids(steps).into_iter().filter(|id| self.reasons.contains_key(id)).collect()
+        let own = self.steps.range(leaf.own_from()..).copied().take_while(|step| *step <= leaf.history.end());
+        leaf.history.named(own.filter(|&step| is_own(leaf, step))).filter(|id| self.reasons.contains_key(id)).collect()
     }
 
     /// Whatever exists in another folder or run needs its parent, also where its own tensors are gone.
@@ -223,9 +227,13 @@ impl<'a> Judge<'a> {
     /// A checkpoint is judged by its own run's file, if that leads to it.
     fn unexplained(&mut self) {
         let facts = self.facts;
+        let mut runs: BTreeMap<&str, Vec<&Stored>> = BTreeMap::new();
+        for stored in facts.checkpoints {
+            runs.entry(stored.run()).or_default().push(stored);
+        }
         let mut explained: BTreeSet<Id> = BTreeSet::new();
         for (name, resolved) in facts.experiments {
-            let here: Vec<&Stored> = facts.checkpoints.iter().filter(|stored| stored.run() == name.as_str()).collect();
+            let here = runs.get(name.as_str()).map_or(&[][..], Vec::as_slice);
             let steps: BTreeSet<u64> = here.iter().map(|stored| stored.step).collect();
             let own: BTreeSet<Id> = here.iter().map(|stored| stored.id).collect();
             for leaf in &resolved.leaves {

@@ -44,7 +44,7 @@ pub struct Save {
 const AFTER_EDGE: [u64; 12] = [1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000, 300_000];
 
 /// Steps in (from, to] at which checkpoints are saved, with the strongest reason for each.
-pub fn save_steps(from: u64, to: u64, rhythm: &Rhythm, leaves: &[&Leaf], end: Keep) -> BTreeMap<u64, Keep> {
+pub fn save_steps(from: u64, to: u64, rhythm: &Rhythm, stage_starts: &BTreeSet<u64>, end: Keep) -> BTreeMap<u64, Keep> {
     let mut steps = BTreeMap::new();
     let mut add = |step: u64, keep: Keep| {
         if step > from && step <= to {
@@ -54,7 +54,7 @@ pub fn save_steps(from: u64, to: u64, rhythm: &Rhythm, leaves: &[&Leaf], end: Ke
     };
     multiples(from, to, rhythm.save_every).for_each(|step| add(step, Keep::Rolling));
     rhythm.keep.iter().for_each(|&step| add(step, Keep::Declared));
-    leaves.iter().flat_map(|leaf| &leaf.stages).for_each(|stage| add(stage.from, Keep::StageStart));
+    stage_starts.iter().for_each(|&step| add(step, Keep::StageStart));
     add(to, end);
     steps
 }
@@ -64,19 +64,16 @@ pub fn evaluation_steps(from: u64, to: u64, rhythm: &Rhythm, is_end: bool) -> BT
     multiples(from, to, rhythm.evaluate_every).chain(is_end.then_some(to)).collect()
 }
 
-/// Steps in [from, to] at which the loss is probed: at the fork, at the starts of the leaves' own stages and where a loss
-/// comes in or goes out, where the settings change but the weights do not yet, some steps after each of them, and at the leaves' ends.
-pub fn probe_steps(from: u64, to: u64, leaves: &[&Leaf]) -> BTreeSet<u64> {
-    let of = |leaf: &&Leaf| {
-        let fork = Some(leaf.own_from()).filter(|fork| *fork > leaf.history.start());
-        let mut edges: Vec<u64> = fork.into_iter().chain(leaf.turns()).collect();
-        if !edges.is_empty() {
-            edges.push(leaf.history.end());
-        }
-        let between: Vec<u64> = edges.windows(2).flat_map(|pair| looks(pair[0], pair[1])).collect();
-        edges.into_iter().chain(between)
-    };
-    leaves.iter().flat_map(of).filter(|step| (from..=to).contains(step)).collect()
+/// Steps at which the loss is probed for a leaf: at the fork, at the starts of its own stages and where a loss comes in or goes
+/// out, where the settings change but the weights do not yet, some steps after each of them, and at its end.
+pub fn probe_steps(leaf: &Leaf) -> Vec<u64> {
+    let fork = Some(leaf.own_from()).filter(|fork| *fork > leaf.history.start());
+    let mut edges: Vec<u64> = fork.into_iter().chain(leaf.turns()).collect();
+    if !edges.is_empty() {
+        edges.push(leaf.history.end());
+    }
+    let between: Vec<u64> = edges.windows(2).flat_map(|pair| looks(pair[0], pair[1])).collect();
+    edges.into_iter().chain(between).collect()
 }
 
 /// Steps after an edge at which the loss is looked at, up to the next edge or the leaf's end.

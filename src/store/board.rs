@@ -41,10 +41,20 @@ pub enum Kept {
 impl Store {
     /// The rows of a segment, proved by the manifest.
     pub fn rows(&self, found: &Found) -> Result<Vec<MetricsRow>, StoreError> {
+        self.rows_every(found, 0, 1)
+    }
+
+    /// The first of a segment's rows and every so many-th after it, by their number; the others are proved and not parsed.
+    pub fn rows_every(&self, found: &Found, first: usize, every: usize) -> Result<Vec<MetricsRow>, StoreError> {
         let bytes = self.metrics(found)?;
-        let lines = bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
         let damaged = |error: serde_json::Error| self.damaged(&found.path.join(METRICS), error.to_string());
-        lines.map(|line| serde_json::from_slice(line).map_err(damaged)).collect()
+        let some = written(&bytes).skip(first).step_by(every);
+        some.map(|line| serde_json::from_slice(line).map_err(damaged)).collect()
+    }
+
+    /// How many rows a segment has, proved by the manifest.
+    pub fn row_count(&self, found: &Found) -> Result<usize, StoreError> {
+        Ok(written(&self.metrics(found)?).count())
     }
 
     /// The clock of a segment, as far as it can be read: nothing proves it.
@@ -111,6 +121,10 @@ impl Store {
             }
         }
     }
+}
+
+fn written(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty())
 }
 
 /// The values of all whole lines; one that is still being written, or makes no sense, is left out.

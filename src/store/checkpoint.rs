@@ -175,7 +175,15 @@ impl Store {
     }
 
     pub(super) fn read_json<T: DeserializeOwned>(&self, path: &Path) -> Result<T, StoreError> {
-        let bytes = self.read(path)?;
+        self.parsed(path, self.read(path)?)
+    }
+
+    /// The same, in a folder that was reached without following links.
+    pub(super) fn read_json_here<T: DeserializeOwned>(&self, path: &Path) -> Result<T, StoreError> {
+        self.parsed(path, inside::read_here(path).map_err(|error| self.io(path, error))?)
+    }
+
+    fn parsed<T: DeserializeOwned>(&self, path: &Path, bytes: Vec<u8>) -> Result<T, StoreError> {
         self.check_format(path, &bytes)?;
         serde_json::from_slice(&bytes).map_err(|error| self.damaged(path, error.to_string()))
     }

@@ -2,10 +2,9 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::survey::{self, Part, Size, Wanted};
+use super::survey::{self, Part, Wanted};
 use super::{Store, StoreError};
 use crate::history::{History, Id};
 use crate::record::{Evaluation, Manifest, Probe};
@@ -50,56 +49,57 @@ impl Inventory {
 
     /// A checkpoint whose ancestors are not all there has a history that cannot be shown: it is not used.
     fn set_orphans_aside(&mut self) {
-        let mut whole: BTreeMap<Id, bool> = BTreeMap::new();
-        for &id in self.checkpoints.keys() {
-            let (mut line, mut next) = (Vec::new(), Some(id));
-            let is_whole = loop {
-                let Some(id) = next else { break true };
-                if let Some(&known) = whole.get(&id) {
-                    break known;
-                }
-                let Some(found) = self.checkpoints.get(&id) else { break false };
-                // A step that does not fall would go round for ever.
-                let parent = found.manifest.parent.as_ref().filter(|parent| parent.step < found.manifest.step);
-                line.push(id);
-                next = parent.map(|parent| parent.id);
-            };
-            whole.extend(line.into_iter().map(|id| (id, is_whole)));
-        }
+        let line = |id| {
+            let manifest = &self.checkpoints.get(&id)?.manifest;
+            Some((manifest.step, manifest.parent.as_ref().map(|parent| (parent.id, parent.step))))
+        };
+        let whole = whole_lines(self.checkpoints.keys().copied(), line);
         let orphans = self.checkpoints.extract_if(.., |id, _| !whole[id]);
-        let orphans = orphans.map(|(_, found)| {
-            let parent =
-                found.manifest.parent.map_or_else(String::new, |parent| format!("{}-{}", parent.step, parent.id.short()));
-            let what = format!(
-                "it grew from `{parent}`, which is missing or damaged, as something before it may be; put it back, or run again"
-            );
-            (found.path, what)
-        });
+        let orphans =
+            orphans.map(|(_, found)| (found.path, orphaned(found.manifest.parent.map(|parent| (parent.id, parent.step)))));
         self.damaged.extend(orphans);
     }
+}
+
+/// Of each checkpoint, whether all its ancestors are there. `line` gives the step of one that is there, and the name and step
+/// of its parent.
+pub(super) fn whole_lines(
+    ids: impl Iterator<Item = Id>,
+    line: impl Fn(Id) -> Option<(u64, Option<(Id, u64)>)>,
+) -> BTreeMap<Id, bool> {
+    let mut whole: BTreeMap<Id, bool> = BTreeMap::new();
+    for id in ids {
+        let (mut passed, mut next) = (Vec::new(), Some(id));
+        let is_whole = loop {
+            let Some(id) = next else { break true };
+            if let Some(&known) = whole.get(&id) {
+                break known;
+            }
+            let Some((step, parent)) = line(id) else { break false };
+            passed.push(id);
+            // A step that does not fall would go round for ever.
+            next = parent.filter(|(_, parent)| *parent < step).map(|(id, _)| id);
+        };
+        whole.extend(passed.into_iter().map(|id| (id, is_whole)));
+    }
+    whole
+}
+
+/// Why a checkpoint whose lineage has a hole is not used.
+pub(super) fn orphaned(parent: Option<(Id, u64)>) -> String {
+    let parent = parent.map_or_else(String::new, |(id, step)| format!("{step}-{}", id.short()));
+    format!("it grew from `{parent}`, which is missing or damaged, as something before it may be; put it back, or run again")
 }
 
 impl Store {
     /// Reads all manifests and evaluations. Digests are checked when a checkpoint is used.
     pub fn inventory(&self) -> Inventory {
         let mut inventory = Inventory::default();
-        for (_, part) in survey::runs(self, Wanted::Data) {
+        for (_, part) in survey::runs(self, |run| survey::run(self, Wanted::Data, run)) {
             inventory.add(part);
         }
         inventory.set_orphans_aside();
         inventory
-    }
-
-    /// The same for a list of runs: without evaluations, which are only counted, and with the size of each run.
-    pub fn sizes(&self) -> (Inventory, BTreeMap<OsString, Size>) {
-        let mut inventory = Inventory::default();
-        let mut sizes = BTreeMap::new();
-        for (run, mut part) in survey::runs(self, Wanted::Sizes) {
-            sizes.insert(run, std::mem::take(&mut part.size));
-            inventory.add(part);
-        }
-        inventory.set_orphans_aside();
-        (inventory, sizes)
     }
 
     /// Steps of which a leaf's folder may hold checkpoints, by the names in it.
@@ -121,7 +121,8 @@ impl Store {
     pub fn lineage<'a>(&self, inventory: &'a Inventory, history: &History) -> Result<Vec<&'a Found>, StoreError> {
         let steps = inventory.checkpoints.values().map(|found| found.manifest.step);
         let steps: BTreeSet<u64> = steps.filter(|&step| step <= history.end()).collect();
-        let deepest = history.ids(steps).into_iter().rfind(|id| inventory.checkpoints.contains_key(id));
+        // Mostly it is the last of them, or nearly: the others need no names.
+        let deepest = history.named(steps.into_iter().rev()).find(|id| inventory.checkpoints.contains_key(id));
         deepest.map_or_else(|| Ok(vec![]), |deepest| self.ancestry(inventory, deepest))
     }
 

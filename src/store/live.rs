@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::checkpoint::{METRICS, TIMING};
-use super::{Lock, Store, StoreError};
+use super::{Lock, Store, StoreError, inside};
 
 /// Why an attempt failed for good, beside what it measured.
 const FAILURE: &str = "failure.json";
@@ -88,12 +88,7 @@ impl Store {
             Some((from, entry.path()))
         });
         let (from, folder) = live.max()?;
-        let last = |name: &str| {
-            let bytes = self.read(&folder.join(name)).unwrap_or_default();
-            // A last line that is still being written is not one.
-            let end = bytes.iter().rposition(|&byte| byte == b'\n')?;
-            bytes[..end].rsplit(|&byte| byte == b'\n').next().map(<[u8]>::to_vec)
-        };
+        let last = |name: &str| inside::read_last_line(&self.root, &folder.join(name)).ok().flatten();
         Some(Watched { from, row: last(METRICS), timing: last(TIMING) })
     }
 

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
 use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::process::Command;
+use std::time::{Duration, Instant, SystemTime};
 
 use runner::history::{EVALUATOR, History, Root};
 use runner::load::Project;
@@ -187,6 +188,42 @@ pub fn save(store: &Store, folder: &Path, history: &History, parent: Option<Pare
     let segment = Segment { history, parent, numerics: &numerics, metrics: b"", ledger: None, timing: b"" };
     let found = store.commit(folder, &segment, &state).expect("a checkpoint").found.manifest;
     ParentDigest { id: found.id, step: found.step, tensors: found.tensors }
+}
+
+/// Stdout of the program, which must succeed.
+pub fn runner(folder: &Path, arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_runner")).arg("-C").arg(folder).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// How many times longer `large` takes than `small`, each at its quickest: a machine with other work to do slows both.
+pub fn growth(small: impl Fn(), large: impl Fn()) -> f64 {
+    let begun = Instant::now();
+    growth_by(&|| begun.elapsed().as_secs_f64(), &small, &large)
+}
+
+/// The same for work that this thread does itself, by the time that the system gives it: other work does not show.
+pub fn own_growth(small: impl Fn(), large: impl Fn()) -> f64 {
+    let begun = Instant::now();
+    let given = || {
+        let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+        text.split(' ').next()?.parse::<f64>().ok().map(|nanoseconds| nanoseconds / 1e9)
+    };
+    growth_by(&|| given().unwrap_or_else(|| begun.elapsed().as_secs_f64()), &small, &large)
+}
+
+fn growth_by(seconds: &dyn Fn() -> f64, small: &dyn Fn(), large: &dyn Fn()) -> f64 {
+    let took = |work: &dyn Fn()| {
+        let begun = seconds();
+        work();
+        seconds() - begun
+    };
+    let pairs: Vec<(f64, f64)> = (0..4).map(|_| (took(small), took(large))).collect();
+    let quickest = |side: fn(&(f64, f64)) -> f64| pairs.iter().map(side).fold(f64::INFINITY, f64::min);
+    let ratio = quickest(|pair| pair.1) / quickest(|pair| pair.0);
+    println!("four times as much takes {ratio:.1} times as long");
+    ratio
 }
 
 /// A disk that waits for nothing: folders of many runs are made in seconds.
