@@ -12,8 +12,8 @@ use runner::lineage::Resolved;
 use runner::load::Project;
 use runner::spec::{
     Branch, Change, Curriculum, CurriculumChoice, Decide, Experiment, Findings, Imported, Library, Mgf, MgfSet, Model,
-    Optimizer, Parent, Part, Place, Rate, Recorded, RecordedEnd, Scratch, Source, Stage, StageData, Supervision, Training,
-    Validation, ValidationData, options, parse,
+    Optimizer, Parent, Part, Place, Precision, Rate, Recorded, RecordedEnd, Scratch, Source, Stage, StageData, Supervision,
+    Training, Validation, ValidationData, options, parse,
 };
 use runner::task::loss::Loss;
 use runner::task::model::Recursive;
@@ -110,6 +110,7 @@ fn all_choices() -> Vec<(&'static str, Reader)> {
         ("Optimizer", read::<Optimizer>),
         ("Rate", read::<Rate>),
         ("Supervision", read::<Supervision>),
+        ("Precision", read::<Precision>),
         ("Model", read::<Model>),
         ("Modification", read::<Modification>),
         ("Source", read::<Source>),
