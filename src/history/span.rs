@@ -144,6 +144,11 @@ impl History {
         self.spans.get(self.in_force(step)).is_some_and(|span| span.from == step)
     }
 
+    /// Steps at which the settings change, from the one whose settings are in force at `step` on.
+    pub fn edges_from(&self, step: u64) -> impl Iterator<Item = u64> + '_ {
+        self.spans.iter_from(self.in_force(step)).map(|span| span.from)
+    }
+
     /// Steps at which the settings change, the first one included.
     pub fn edges(&self) -> impl Iterator<Item = u64> + '_ {
         self.spans.iter().map(|span| span.from)

@@ -75,7 +75,8 @@ impl Leaf {
     pub fn turns(&self) -> BTreeSet<u64> {
         let own = self.own_from() + 1..self.history.end();
         let losses = |step: u64| self.history.settings(step).losses.keys();
-        let switches = self.history.edges().filter(|step| own.contains(step) && !losses(step - 1).eq(losses(*step)));
+        let switches =
+            self.history.edges_from(self.own_from()).filter(|step| own.contains(step) && !losses(step - 1).eq(losses(*step)));
         let starts = self.stages.iter().map(|stage| stage.from).filter(|from| own.contains(from));
         starts.chain(switches).collect()
     }
