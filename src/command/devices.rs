@@ -16,9 +16,9 @@ pub(crate) fn list(json: bool) -> Result<(), Fault> {
 /// What stands behind `auto`: the device's own words for itself.
 pub(crate) fn taken(numerics: &Numerics) -> String {
     let detail = |name: &str| numerics.details.get(name).cloned().unwrap_or_else(|| "unknown".into());
-    match numerics.backend.as_str() {
-        "cuda" | "wgpu" => format!("a GPU ({})", detail("gpu")),
-        _ => format!("the CPU ({})", detail("cpu")),
+    match numerics.is_gpu() {
+        true => format!("a GPU ({})", detail("gpu")),
+        false => format!("the CPU ({})", detail("cpu")),
     }
 }
 

@@ -146,7 +146,7 @@ fn cause(evidence: &Evidence, first: Option<(&Repeated, &Parting)>) -> String {
             return format!("another machine or build, whose bits are its own: {}", named(&stretch.numerics));
         }
         Promise::Kernels if !exact_inputs => {
-            return "the same GPU and build, whose bits are not promised to repeat: see docs/exactness.md".into();
+            return "the same GPU and build, whose bits are not promised to repeat: see docs/gpu.md".into();
         }
         _ => {}
     }
