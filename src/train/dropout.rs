@@ -1,20 +1,20 @@
 //! Dropout on a device's tensors: the masks of [`Masks`], in the order of the uses. Host and device drop the same elements.
 
 use std::cell::Cell;
-#[cfg(any(feature = "cuda", feature = "wgpu"))]
+#[cfg(feature = "gpu")]
 use std::cell::RefCell;
 
-#[cfg(any(feature = "cuda", feature = "wgpu"))]
+#[cfg(feature = "gpu")]
 use burn::tensor::{DType, Int};
 use burn::tensor::{Tensor, TensorData};
 
 use super::device::Place;
-#[cfg(any(feature = "cuda", feature = "wgpu"))]
+#[cfg(feature = "gpu")]
 use super::gpu;
 use super::host::masks::{Masks, hash};
 
 /// Sites whose keys are sent to a GPU at once.
-#[cfg(any(feature = "cuda", feature = "wgpu"))]
+#[cfg(feature = "gpu")]
 const SENT: u64 = 64;
 
 /// The masks of one forward pass over a few rows of a batch. Every use in the network is a site of its own, in the order
@@ -24,7 +24,7 @@ pub struct Dropout {
     site: Cell<u64>,
     place: Place,
     /// The keys of [`SENT`] sites, the next among them.
-    #[cfg(any(feature = "cuda", feature = "wgpu"))]
+    #[cfg(feature = "gpu")]
     sent: RefCell<Option<Tensor<2, Int>>>,
 }
 
@@ -44,7 +44,7 @@ impl Dropout {
             masks,
             site: Cell::new(0),
             place: place.clone(),
-            #[cfg(any(feature = "cuda", feature = "wgpu"))]
+            #[cfg(feature = "gpu")]
             sent: RefCell::default(),
         }
     }
@@ -55,7 +55,7 @@ impl Dropout {
             return x;
         }
         let site = self.site.replace(self.site.get() + 1);
-        #[cfg(any(feature = "cuda", feature = "wgpu"))]
+        #[cfg(feature = "gpu")]
         if self.place.has_kernels {
             return self.drop_there(x, site);
         }
@@ -80,7 +80,7 @@ impl Dropout {
     }
 
     /// The same without a mask, by a kernel on the device.
-    #[cfg(any(feature = "cuda", feature = "wgpu"))]
+    #[cfg(feature = "gpu")]
     fn drop_there(&self, x: Tensor<3>, site: u64) -> Tensor<3> {
         let mut sent = self.sent.borrow_mut();
         if site.is_multiple_of(SENT) {

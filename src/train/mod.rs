@@ -9,7 +9,7 @@ mod device;
 mod dropout;
 mod feed;
 mod forward;
-#[cfg(any(feature = "cuda", feature = "wgpu"))]
+#[cfg(feature = "gpu")]
 mod gpu;
 mod gradient;
 mod host;

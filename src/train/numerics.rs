@@ -68,7 +68,7 @@ fn instruction_set() -> &'static str {
 }
 
 /// Model and driver of the GPU.
-#[cfg(any(feature = "cuda", feature = "wgpu"))]
+#[cfg(feature = "gpu")]
 fn gpu(place: &Place) -> BTreeMap<String, String> {
     let driver = std::fs::read_to_string("/proc/driver/nvidia/version").unwrap_or_default();
     let driver = driver.lines().next().unwrap_or(UNKNOWN).to_string();
@@ -77,7 +77,7 @@ fn gpu(place: &Place) -> BTreeMap<String, String> {
     BTreeMap::from([("gpu".into(), name), ("driver".into(), driver)])
 }
 
-#[cfg(not(any(feature = "cuda", feature = "wgpu")))]
+#[cfg(not(feature = "gpu"))]
 fn gpu(_place: &Place) -> BTreeMap<String, String> {
     BTreeMap::new()
 }

@@ -147,7 +147,7 @@ impl Training {
 
 impl Trainee for Training {
     fn step(&mut self, read: bool, stop: &dyn Fn() -> bool) -> Result<Stepped, Failure> {
-        let batch = self.batch()?;
+        let mut batch = self.batch()?;
         let Some(mut gradient) = self.gradient(&batch, stop)? else {
             self.pending = Some(batch);
             return Ok(Stepped::Interrupted);
@@ -159,7 +159,7 @@ impl Trainee for Training {
         self.lap(Part::Optimizer);
         let both = Tensor::cat(gradient.terms.values().cloned().chain([norm.clone()]).collect(), 0);
         let losses = gradient.terms.keys().copied().collect();
-        self.unread.push((Source { step: batch.at.step, batch: batch.description.clone(), losses }, both));
+        self.unread.push((Source { step: batch.at.step, batch: std::mem::take(&mut batch.description), losses }, both));
         // On the CPU looking costs nothing; on a GPU it would wait for every step.
         let measured = if read || !self.place.backend.is_gpu() { self.look()? } else { None };
         self.lap(Part::Metrics);

@@ -11,7 +11,7 @@ use crate::task::random::{Purpose, stream};
 
 /// Multiplier of the mixing function; odd and below 2^31.
 pub const MIX: u64 = 0x045d_9f3b;
-pub const LOW: u64 = 0xffff_ffff;
+const LOW: u64 = 0xffff_ffff;
 
 /// What a few rows of a batch drop at a step. Every use in the network is a site of its own, in the order of the calls.
 #[derive(Clone, Debug)]

@@ -35,13 +35,13 @@ impl Products {
     }
 }
 
-#[cfg(any(feature = "cuda", feature = "wgpu"))]
+#[cfg(feature = "gpu")]
 fn exact<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> Tensor<D> {
     crate::train::gpu::product(a, b)
 }
 
 /// On the CPU there is nothing less exact than f32.
-#[cfg(not(any(feature = "cuda", feature = "wgpu")))]
+#[cfg(not(feature = "gpu"))]
 fn exact<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> Tensor<D> {
     a.matmul(b)
 }
