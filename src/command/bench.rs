@@ -129,7 +129,7 @@ impl Subject<'_> {
     fn measure(&self, bench: &mut Bench, asked: &[u32], seconds: f64) -> Result<bool, Fault> {
         for &batch in asked {
             let settings = with_batch(&last_span(self.leaf).settings, batch);
-            let footprint = Footprint::new(self.leaf.history.root(), &settings);
+            let footprint = Footprint::new(self.leaf.history.root(), &settings, self.executor.numerics().machine());
             if let Some(why) = too_large(&footprint, self.executor) {
                 bench.not_tried.push(NotTried { batch, why });
                 continue;

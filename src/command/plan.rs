@@ -12,10 +12,11 @@ use super::why::{NotApplied, not_applied};
 use super::{Fault, print, print_json};
 use crate::history::{History, Piece};
 use crate::lineage::{Leaf, LeafKey};
-use crate::plan::{Missing, Plan, Segment};
+use crate::plan::{Missing, Plan, Segment, about};
 use crate::record::Numerics;
 use crate::report::{Table, divergence};
 use crate::store::Inventory;
+use crate::task::footprint::Machine;
 use crate::task::loss::Loss;
 
 #[derive(Debug, clap::Args)]
@@ -62,8 +63,9 @@ struct Shown {
     steps_to_train: u64,
     steps_unshared: u64,
     steps_shared: u64,
-    /// What training one segment takes at most, estimated; nothing where none is left.
+    /// What training one segment takes at most on the CPU and on a GPU, estimated; nothing where none is left.
     memory_bytes: Option<u64>,
+    gpu_memory_bytes: Option<u64>,
     segments: Vec<ShownSegment>,
     evaluations: Vec<ShownMissing>,
     probes: Vec<ShownMissing>,
@@ -113,7 +115,8 @@ fn for_programs(plan: &Plan) -> Shown {
         steps_to_train: plan.steps_to_train(),
         steps_unshared: plan.steps_unshared(),
         steps_shared: plan.steps_shared(),
-        memory_bytes: plan.footprint().map(|footprint| footprint.bytes()),
+        memory_bytes: plan.footprint(Machine::Cpu).map(|footprint| footprint.bytes()),
+        gpu_memory_bytes: plan.footprint(Machine::Gpu).map(|footprint| footprint.bytes()),
         segments: plan.segments.iter().map(segment).collect(),
         evaluations: plan.evaluations.iter().map(missing).collect(),
         probes: plan.probes.iter().map(missing).collect(),
@@ -136,8 +139,8 @@ fn render(ready: &Ready, plan: &Plan, inventory: &Inventory) -> String {
         grouped(plan.steps_to_train()),
     );
     out += &tree(plan, inventory);
-    if let Some(footprint) = plan.footprint() {
-        out += &format!("\nmemory, estimated: {}\n", footprint.need());
+    if let (Some(cpu), Some(gpu)) = (plan.footprint(Machine::Cpu), plan.footprint(Machine::Gpu)) {
+        out += &format!("\nmemory, estimated: {} on the CPU, {} on a GPU\n", cpu.need(), about(gpu.bytes()));
     }
     out += &numerics(plan, inventory);
     out += &missing(plan);

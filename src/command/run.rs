@@ -23,6 +23,7 @@ use crate::plan::{Material, Plan, Segment};
 use crate::record::{Attempt, FORMAT, Numerics, RunRecord, Status};
 use crate::spec::Name;
 use crate::store::{Inventory, Store};
+use crate::task::footprint::Machine;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -236,11 +237,12 @@ impl Work<'_> {
     /// Says where training may need more memory than the machine has free. A GPU's own memory is not asked.
     fn warn_of_memory(&self, plan: &Plan) {
         let free = free_memory();
-        if self.executor.numerics().is_gpu() || free == 0 {
+        let machine = self.executor.numerics().machine();
+        if machine == Machine::Gpu || free == 0 {
             return;
         }
         let at_once = self.jobs.min(plan.segments.len());
-        let warning = plan.footprint().and_then(|footprint| footprint.warning(at_once, free));
+        let warning = plan.footprint(machine).and_then(|footprint| footprint.warning(at_once, free));
         if let Some(text) = warning {
             self.events.on(Event::Warning(text));
         }

@@ -130,7 +130,7 @@ impl Job<'_> {
             }
             Err(trouble) => {
                 let message = format!("{}: {}", segment.owner, self.explain(trouble, &mut outcome.plan_again));
-                let message = with_way_out(message, segment);
+                let message = self.with_way_out(message, segment);
                 self.events.on(Event::Failed { segment, index, message: &message });
                 outcome.failures.push(message);
             }
@@ -160,6 +160,17 @@ impl Job<'_> {
                 error.to_string()
             }
             other => other.to_string(),
+        }
+    }
+
+    /// A device whose memory was full gets, before the words it said so in, what the segment needs and what would fit.
+    fn with_way_out(&self, message: String, segment: &Segment) -> String {
+        if !is_out_of_memory(&message) {
+            return message;
+        }
+        match Footprint::largest([(&segment.history, segment.from)], self.executor.numerics().machine()) {
+            Some(footprint) => format!("{}: {}\n{message}", segment.owner, footprint.exhausted()),
+            None => message,
         }
     }
 
@@ -219,15 +230,6 @@ pub(super) struct Subject<'a> {
     /// A history that goes through the state, or ends in it.
     pub history: &'a History,
     pub state: &'a State,
-}
-
-/// A device whose memory was full gets, before the words it said so in, what the segment needs and what would fit.
-fn with_way_out(message: String, segment: &Segment) -> String {
-    let footprint = Footprint::largest([(&segment.history, segment.from)]).filter(|_| is_out_of_memory(&message));
-    match footprint {
-        Some(footprint) => format!("{}: {}\n{message}", segment.owner, footprint.exhausted()),
-        None => message,
-    }
 }
 
 /// Does some training, whose panics become failures: a device may have no other way to say that its memory is full.

@@ -9,6 +9,7 @@ use super::steps::{Keep, Save, evaluation_steps, save_steps};
 use crate::history::{History, Id};
 use crate::lineage::{Leaf, LeafKey, Path, Resolved, Tree};
 use crate::spec::Name;
+use crate::task::footprint::Machine;
 
 /// What there is already, by what it is and not by where it lies.
 #[derive(Clone, Debug, Default)]
@@ -209,9 +210,9 @@ impl Plan {
         self.members.iter().filter(|member| member.is_target).map(|member| member.history.end() - member.history.start()).sum()
     }
 
-    /// The most memory that one of its segments takes, estimated; nothing where none is left to train.
-    pub fn footprint(&self) -> Option<Footprint> {
-        Footprint::largest(self.segments.iter().map(|segment| (&segment.history, segment.from)))
+    /// The most memory that one of its segments takes on a machine, estimated; nothing where none is left to train.
+    pub fn footprint(&self, machine: Machine) -> Option<Footprint> {
+        Footprint::largest(self.segments.iter().map(|segment| (&segment.history, segment.from)), machine)
     }
 
     /// Updates of the whole tree, trained or not.

@@ -2,21 +2,21 @@
 
 use crate::history::{History, Root, Settings, Source};
 use crate::task::difficulty::Difficulty;
-use crate::task::footprint::{Shown, activations, waiting};
+use crate::task::footprint::{Kept, Machine, Shown, kept, waiting};
 use crate::task::loss::Loss;
 use crate::task::model::Recursive;
 
 /// Bytes of a number.
 const NUMBER: u64 = 4;
 /// Bytes of the program itself.
-const PROGRAM: u64 = 20_000_000;
-/// Vectors as long as all parameters: weights, two moments, the gradient whole and in parts, and two while an update is made
-/// or a checkpoint written. The running average is one more.
-const VECTORS: u64 = 7;
+const PROGRAM: u64 = 17_500_000;
+/// Vectors as long as all parameters that live as long as training: weights and two moments. The running average is one more.
+const STATE: u64 = 3;
+/// The same while a checkpoint is saved, beside the state and its copy: the matrices packed and turned, a vector on its way,
+/// and the file of the moments.
+const SAVING: u64 = 5;
 /// Batches in memory at once: those made ahead, the one being made and the one in use.
 const BATCHES: u64 = 6;
-/// Activations times this, in per cent, is what their tensors took at their peak, with all that comes and goes meanwhile.
-const SLACK_PERCENT: u64 = 115;
 
 /// What a stretch of training with one kind of batch takes. An estimate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,10 @@ pub struct Footprint {
     /// For each sample of a batch, bytes.
     waiting: u64,
     /// For each sample of a micro-batch, bytes.
-    activations: u64,
+    sample: u64,
+    /// For each lane that a micro-batch is cut into, bytes, and the most lanes.
+    lane: u64,
+    lanes: u64,
 }
 
 /// What decides a footprint; few of them in a plan of thousands of spans.
@@ -53,25 +56,34 @@ impl<'a> Demand<'a> {
         Demand { model, batch, micro_batch, averaged: settings.ema.is_some(), shown }
     }
 
-    fn footprint(&self) -> Footprint {
-        let vectors = VECTORS + u64::from(self.averaged);
+    fn footprint(&self, machine: Machine) -> Footprint {
+        let Kept { vectors, sample, lane, lanes } = kept(self.model, &self.shown, machine);
+        let state = STATE + u64::from(self.averaged);
+        // A GPU's memory holds no copy of the state, and no file.
+        let saving = if machine == Machine::Cpu { state + SAVING } else { 0 };
+        let vectors = state + vectors.max(saving);
         Footprint {
             batch: self.batch,
             micro_batch: self.micro_batch,
             fixed: PROGRAM + self.model.parameter_count() as u64 * NUMBER * vectors,
             waiting: waiting(self.model, &self.shown) * NUMBER * BATCHES,
-            activations: activations(self.model, &self.shown) * NUMBER * SLACK_PERCENT / 100,
+            sample: sample * NUMBER,
+            lane: lane * NUMBER,
+            lanes,
         }
     }
 }
 
 impl Footprint {
-    pub fn new(root: &Root, settings: &Settings) -> Footprint {
-        Demand::new(root, settings).footprint()
+    pub fn new(root: &Root, settings: &Settings, machine: Machine) -> Footprint {
+        Demand::new(root, settings).footprint(machine)
     }
 
     /// The largest of what histories do, each from a step on.
-    pub fn largest<'a>(stretches: impl IntoIterator<Item = (&'a History, u64)>) -> Option<Footprint> {
+    pub fn largest<'a>(
+        stretches: impl IntoIterator<Item = (&'a History, u64)>,
+        machine: Machine,
+    ) -> Option<Footprint> {
         let mut demands: Vec<Demand<'a>> = Vec::new();
         for (history, from) in stretches {
             for settings in history.settings_from(from) {
@@ -81,7 +93,7 @@ impl Footprint {
                 }
             }
         }
-        demands.iter().map(Demand::footprint).max_by_key(Footprint::bytes)
+        demands.iter().map(|demand| demand.footprint(machine)).max_by_key(Footprint::bytes)
     }
 
     /// What training takes, bytes.
@@ -91,7 +103,9 @@ impl Footprint {
 
     /// The same with another micro-batch.
     fn with(&self, micro_batch: u32) -> u64 {
-        self.fixed + u64::from(self.batch) * self.waiting + u64::from(micro_batch) * self.activations
+        let micro_batch = u64::from(micro_batch);
+        let lanes = micro_batch.min(self.lanes);
+        self.fixed + u64::from(self.batch) * self.waiting + micro_batch * self.sample + lanes * self.lane
     }
 
     /// The largest micro-batch, of those that cut the batch evenly, which is smaller and fits into so many bytes.
@@ -180,7 +194,8 @@ mod tests {
     use super::*;
 
     fn footprint(micro_batch: u32) -> Footprint {
-        Footprint { batch: 192, micro_batch, fixed: 1_000_000_000, waiting: 1_000_000, activations: 200_000_000 }
+        let (fixed, waiting, sample) = (1_000_000_000, 1_000_000, 200_000_000);
+        Footprint { batch: 192, micro_batch, fixed, waiting, sample, lane: 0, lanes: 0 }
     }
 
     #[test]

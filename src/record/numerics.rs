@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::task::footprint::Machine;
+
 /// The machine and the build as far as they decide the bits of a result. Our own code is covered by the versions in the
 /// history. [`Numerics::promise`] says what equal ones promise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +43,11 @@ impl Numerics {
     /// Whether it trained on a device with a memory and a pace of its own.
     pub fn is_gpu(&self) -> bool {
         ["cuda", "wgpu"].contains(&self.backend.as_str())
+    }
+
+    /// What its memory is counted for.
+    pub fn machine(&self) -> Machine {
+        if self.is_gpu() { Machine::Gpu } else { Machine::Cpu }
     }
 
     /// What is promised where the same history was trained under these and under others.

@@ -61,6 +61,16 @@ pub struct Parameter {
     pub fill: Fill,
 }
 
+/// Tables that are added as they are; all other parameters of two dimensions are multiplied with.
+const TABLES: [&str; 4] = ["core.answer", "core.latent", "core.position", "core.step"];
+
+impl Parameter {
+    /// Whether rows are multiplied with it.
+    pub fn is_matrix(&self) -> bool {
+        self.shape.len() == 2 && !TABLES.contains(&self.path.as_str())
+    }
+}
+
 impl Recursive {
     pub fn vocabulary(&self) -> Vocabulary {
         Vocabulary::new(&self.modifications)

@@ -32,6 +32,8 @@ pub struct Block {
 /// Makes room for so many elements and what may be read after them.
 pub fn ensure(values: &mut Vec<f32>, length: usize) {
     if values.len() < length + SLACK {
+        // Exactly: the sizes settle within a few batches, and what is never used would count as memory all the same.
+        values.reserve_exact(length + SLACK - values.len());
         values.resize(length + SLACK, 0.0);
     }
 }

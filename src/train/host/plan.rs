@@ -180,9 +180,6 @@ enum Place {
     Small(Small),
 }
 
-/// Tables that are added as they are; all other parameters of two dimensions are multiplied with.
-const TABLES: [&str; 4] = ["core.answer", "core.latent", "core.position", "core.step"];
-
 /// Whether a matrix's turned one is a group with the one before it: queries, keys and values of attention to itself, and keys
 /// and values of attention to a memory, each have one input.
 fn joins(path: &str) -> bool {
@@ -197,7 +194,7 @@ impl Finder {
             let length: usize = parameter.shape.iter().product();
             let at = finder.end;
             finder.end += length;
-            let place = if parameter.shape.len() == 2 && !TABLES.contains(&parameter.path.as_str()) {
+            let place = if parameter.is_matrix() {
                 let (rows, columns) = (parameter.shape[0], parameter.shape[1]);
                 let matrix = Matrix { at, turned: finder.turned, rows, columns };
                 finder.turned += length;

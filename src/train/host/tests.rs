@@ -6,6 +6,7 @@ use super::plan::CHARGES;
 use super::reference;
 use super::rows::Kernel;
 use super::{HostNetwork, Masks, Shown};
+use crate::task::footprint::{self, room};
 use crate::task::model::Recursive;
 
 fn model(hidden: u32, heads: u32, layers: (u32, u32)) -> Recursive {
@@ -153,6 +154,33 @@ fn threads_change_no_bit() {
     let first = run(1);
     for threads in [2, 3, 5, 40] {
         assert_eq!(run(threads), first, "{threads}");
+    }
+}
+
+/// The estimate of memory counts what is made room for here.
+#[test]
+fn the_room_is_what_the_estimate_counts() {
+    let deep = Recursive { heads: 4, length: 24, peaks: 60, supervision_steps: 3, ..model(64, 4, (2, 2)) };
+    let small = Recursive { peaks: 39, ..model(32, 2, (1, 1)) };
+    for (model, rows, dropout) in [(deep.clone(), 40, 0.1), (deep, 5, 0.0), (small, 32, 0.1)] {
+        // Precursor and peaks fill their padding.
+        let peaks = (model.peaks as usize + 1) / 8 * 8 - 1;
+        let mut network = HostNetwork::new(&model, 1);
+        let (arrays, weights, masks) =
+            (Arrays::new(&model, rows, peaks), weights(&model, &network), Masks::new(dropout, 5, 7, 0..rows));
+        let taken = allocation_counter::measure(|| {
+            let (mut logits, mut gradient) = (vec![], vec![0.0; network.padded()]);
+            for _ in 0..2 {
+                network.forward(&weights, &arrays.shown(), &masks, &mut logits);
+                network.backward(&weights, &masks, &wave(logits.len(), 8), &mut gradient);
+            }
+        });
+        let shown = footprint::Shown { peaks: peaks as u32, dropout: dropout > 0.0, spectrum: false };
+        let room = room(&model, &shown);
+        let rows = rows as u64;
+        let counted = room.vectors * network.padded() as u64 + rows * room.sample + rows.min(room.lanes) * room.lane;
+        let ratio = taken.bytes_max as f64 / (4 * counted) as f64;
+        assert!((0.95..1.05).contains(&ratio), "{rows} of {model:?}: {} taken, {ratio} of what is counted", taken.bytes_max);
     }
 }
 
