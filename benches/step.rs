@@ -1,4 +1,5 @@
-//! Seconds of a training step at several sizes: `cargo bench --bench step`.
+//! Seconds of a training step at several sizes: `cargo bench --bench step`. `-- --size laptop` takes one size alone, and
+//! `-- --device cuda` trains on a GPU, in turns with and without kernels of our own.
 //!
 //! With `--serve` it trains what it is told line by line on its standard input, so that `benches/peer/speed.py` can let it
 //! and PyTorch train in turns. A line is a JSON object: `{"model": {..}, "batch": 16}` begins a training and is answered
@@ -44,10 +45,20 @@ struct Side {
 
 fn main() {
     // Cargo passes flags of its own.
-    match std::env::args().any(|argument| argument == "--serve") {
-        true => serve(),
-        false => table(),
+    if std::env::args().any(|argument| argument == "--serve") {
+        return serve();
     }
+    let device: Choice = argument("--device").as_deref().unwrap_or("cpu").parse().expect("a device");
+    let sizes = sizes().into_iter().filter(|(name, ..)| argument("--size").is_none_or(|size| size == *name));
+    match device {
+        Choice::Cpu => table(sizes),
+        device => compared(sizes, device),
+    }
+}
+
+/// What follows a name among the arguments.
+fn argument(name: &str) -> Option<String> {
+    std::env::args().skip_while(|argument| argument != name).nth(1)
 }
 
 fn serve() {
@@ -60,7 +71,7 @@ fn serve() {
                 // The last one's thread of batches ends before the next begins.
                 drop(side.take());
                 let device: Choice = device.as_deref().unwrap_or("cpu").parse().expect("a device");
-                side = Some(Side::begin(&model, batch, device, precision_of(precision.as_deref())));
+                side = Some(Side::begin(&model, batch, device, precision_of(precision.as_deref()), true));
                 json!({ "ready": true })
             }
             Ask::Train { steps } => json!({ "seconds": side.as_mut().expect("a training was begun").train(steps) }),
@@ -80,22 +91,43 @@ fn precision_of(name: Option<&str>) -> Precision {
 }
 
 /// Ours alone, on the CPU, where `speed.py` compares.
-fn table() {
+fn table(sizes: impl Iterator<Item = Size>) {
     println!("{:<8} {:>6} {:>12}", "size", "batch", "ms a step");
-    for (name, model, batches) in sizes() {
+    for (name, model, batches) in sizes {
         for batch in batches {
-            let mut side = Side::begin(&model, batch, Choice::Cpu, Precision::F32);
-            let first = side.train(1);
-            let steps = ((TURN / side.train(1).min(first)) as u64).clamp(1, 100);
-            let mut turns: Vec<f64> = (0..TURNS).map(|_| side.train(steps) / steps as f64).collect();
-            turns.sort_by(f64::total_cmp);
-            println!("{name:<8} {batch:>6} {:>12.2}", turns[TURNS / 2] * 1e3);
+            let mut side = Side::begin(&model, batch, Choice::Cpu, Precision::F32, true);
+            let steps = side.steps_of_a_turn();
+            let turns = (0..TURNS).map(|_| side.train(steps) / steps as f64).collect();
+            println!("{name:<8} {batch:>6} {:>12.2}", median(turns) * 1e3);
         }
     }
 }
 
+/// On a GPU, in turns: with our kernels, and with burn's operations in their place.
+fn compared(sizes: impl Iterator<Item = Size>, device: Choice) {
+    println!("{:<8} {:>6} {:>12} {:>12} {:>8}", "size", "batch", "ms a step", "burn's own", "ratio");
+    for (name, model, batches) in sizes {
+        for batch in batches {
+            let mut sides = [true, false].map(|kernels| Side::begin(&model, batch, device, Precision::F32, kernels));
+            let steps = sides.each_mut().map(Side::steps_of_a_turn);
+            let turns = (0..TURNS).map(|_| [0, 1].map(|side| sides[side].train(steps[side]) / steps[side] as f64));
+            let turns: Vec<[f64; 2]> = turns.collect();
+            let [ours, burns] = [0, 1].map(|side| median(turns.iter().map(|turn| turn[side]).collect()));
+            let ratio = median(turns.iter().map(|[ours, burns]| ours / burns).collect());
+            println!("{name:<8} {batch:>6} {:>12.2} {:>12.2} {ratio:>8.2}", ours * 1e3, burns * 1e3);
+        }
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+type Size = (&'static str, Recursive, Vec<u32>);
+
 /// The sizes of `speed.py`, with the batches that a person waits for.
-fn sizes() -> [(&'static str, Recursive, Vec<u32>); 4] {
+fn sizes() -> [Size; 4] {
     let laptop = Recursive {
         hidden: 48,
         heads: 2,
@@ -133,7 +165,7 @@ fn sizes() -> [(&'static str, Recursive, Vec<u32>); 4] {
 }
 
 impl Side {
-    fn begin(model: &Recursive, batch: u32, device: Choice, precision: Precision) -> Side {
+    fn begin(model: &Recursive, batch: u32, device: Choice, precision: Precision, kernels: bool) -> Side {
         let synthetic = Synthetic { length: LENGTHS.0..=LENGTHS.1, fragment_charges: 1 };
         let root = Root {
             origin: Origin::Initial,
@@ -145,6 +177,7 @@ impl Side {
         let history = History::new(root, [Span { from: 0, settings: settings(model, batch, precision) }], END);
         let sampler = Arc::new(Sampler::new(model, vec![(1.0, Drawer::Synthetic(synthetic))]));
         let burn = Burn::open(device).expect("the device is there");
+        let burn = if kernels { burn } else { burn.without_kernels() };
         let start = Start { history: &history, step: 0, state: None, sampler, ledger: false };
         Side { trainee: burn.start(start).expect("training begins"), device }
     }
@@ -160,6 +193,11 @@ impl Side {
             self.step(left == 0);
         }
         begun.elapsed().as_secs_f64()
+    }
+
+    fn steps_of_a_turn(&mut self) -> u64 {
+        let first = self.train(1);
+        ((TURN / self.train(1).min(first)) as u64).clamp(1, 100)
     }
 
     fn step(&mut self, read: bool) {

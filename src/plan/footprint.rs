@@ -80,10 +80,7 @@ impl Footprint {
     }
 
     /// The largest of what histories do, each from a step on.
-    pub fn largest<'a>(
-        stretches: impl IntoIterator<Item = (&'a History, u64)>,
-        machine: Machine,
-    ) -> Option<Footprint> {
+    pub fn largest<'a>(stretches: impl IntoIterator<Item = (&'a History, u64)>, machine: Machine) -> Option<Footprint> {
         let mut demands: Vec<Demand<'a>> = Vec::new();
         for (history, from) in stretches {
             for settings in history.settings_from(from) {

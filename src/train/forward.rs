@@ -6,7 +6,7 @@ use super::device::{Backend, Place};
 use super::dropout::Dropout;
 use super::host::HostNetwork;
 use super::layout::Layout;
-use super::network::{Input, Network};
+use super::network::{Arithmetic, Input, Network};
 use crate::execute::Failure;
 use crate::record::Tensors;
 use crate::spec::Precision;
@@ -34,7 +34,8 @@ impl Forward {
             },
             Backend::Gpu(_) => {
                 let vector = layout.place(weights, "", "weights", &place.device)?;
-                Way::Device(Box::new(Network::new(model, &layout, &layout.split(&vector), Precision::F32)))
+                let arithmetic = Arithmetic::new(Precision::F32, place);
+                Way::Device(Box::new(Network::new(model, &layout, &layout.split(&vector), arithmetic)))
             }
         };
         Ok(Forward { place: place.clone(), way })

@@ -11,7 +11,7 @@ use super::dropout::Dropout;
 use super::feed::Micro;
 use super::host::{HostNetwork, Masks};
 use super::layout::read_vector;
-use super::network::Network;
+use super::network::{Arithmetic, Network};
 use super::optimizer::Weights;
 use super::planted::Planted;
 use crate::execute::{Failure, Part};
@@ -94,7 +94,7 @@ fn by_graph(model: &Recursive, weights: &Weights, asked: Asked<'_>, place: &Plac
     let device = &place.device;
     let dropout = Dropout::new(at.dropout, at.seed, at.step, slots, place);
     let leaves: Vec<Tensor<1>> = weights.parts().into_iter().map(|part| part.autodiff().require_grad()).collect();
-    let network = Network::new(model, weights.layout(), &leaves, at.precision);
+    let network = Network::new(model, weights.layout(), &leaves, Arithmetic::new(at.precision, place));
     let logits = network.forward(&input.place(device), &dropout);
     let (terms, total) = weighed(truth.place(device).terms(logits, &at.weights), at, planted);
     lap(Part::Forward);

@@ -71,6 +71,12 @@ impl Burn {
         decode(root.model.recursive(), weights, spectra, &self.place, stop)
     }
 
+    /// The same, with burn's operations in place of our kernels on a GPU: to measure what these save.
+    #[must_use]
+    pub fn without_kernels(self) -> Burn {
+        Burn { place: Place { has_kernels: false, ..self.place }, ..self }
+    }
+
     /// The same, with mistakes planted in its training: for tests of whatever must notice them.
     #[must_use]
     pub fn with(self, planted: Vec<Planted>) -> Burn {

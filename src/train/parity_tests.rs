@@ -16,7 +16,7 @@ use super::forward::Forward;
 use super::gradient::{Gradient, both_ways};
 use super::layout::{Layout, read_vector};
 use super::losses::{Targets, Truth, Whole};
-use super::network::{Input, Network};
+use super::network::{Arithmetic, Input, Network};
 use super::optimizer::{Weights, gradient_norm};
 use super::testing::{cpu, gpu, history, plain};
 use crate::history::At;
@@ -132,7 +132,7 @@ fn agrees(name: &str, called: &str, forward_backward: ForwardBackward, place: &P
 fn by_graph(model: &Recursive, weights: &Tensors, batch: &Batch, at: &At, place: &Place) -> Passed {
     let layout = Layout::new(model);
     let vector = layout.place(weights, "", "weights", &place.device).unwrap();
-    let network = Network::new(model, &layout, &layout.split(&vector), Precision::F32);
+    let network = Network::new(model, &layout, &layout.split(&vector), Arithmetic::new(Precision::F32, place));
     let logits = network.forward(&Input::new(model, batch).place(&place.device), &Dropout::none(place));
     let [graph, _] = ways(model, weights, batch, at, place);
     passed(model, logits, graph)

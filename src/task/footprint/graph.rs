@@ -8,14 +8,14 @@ use super::{Kept, Sizes};
 
 /// Numbers kept times this, in per cent, is what their tensors took at their peak, with all that comes and goes meanwhile.
 const SLACK_PERCENT: u64 = 115;
-/// Vectors that a layer norm keeps for the backward pass.
-const NORM: u64 = 2;
+/// Vectors that a layer norm keeps for the backward pass: its input.
+const NORM: u64 = 1;
 /// The same with its output, which the layer behind it keeps.
 const NORMED: u64 = NORM + 1;
 /// Inputs and outputs of the GELU, each four times as wide as the network.
 const FEED_FORWARD: u64 = 8;
-/// Matrices of attention: exponentials and shares.
-const SHARES: u64 = 2;
+/// Matrices of attention.
+const SHARES: u64 = 1;
 /// Numbers for each logit that softmax, gate and step of the answer keep.
 const ANSWER: u64 = 5;
 

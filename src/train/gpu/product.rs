@@ -11,7 +11,7 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, binary};
 use burn::backend::cubecl::dtype_to_storage_type;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
+use burn::backend::{Autodiff, Backend, Dispatch, backend_extension};
 use burn::tensor::Tensor;
 use burn_cubecl::CubeBackend;
 use burn_cubecl::kernel::matmul::init_matmul_output;
@@ -25,18 +25,10 @@ pub fn product<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> Tensor<D> {
     Tensor::from_dispatch(Dispatch::exact_product(a.into_dispatch(), b.into_dispatch()))
 }
 
-#[backend_extension(Cube, Flex, Autodiff)]
+#[backend_extension(Cube, Autodiff)]
 pub trait ExactProduct: Backend {
     /// a b in the format of both.
     fn exact_product(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self>;
-}
-
-/// For tests of what a GPU runs.
-impl ExactProduct for Flex {
-    fn exact_product(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
-        use burn::backend::ops::FloatTensorOps;
-        Flex::float_matmul(a, b)
-    }
 }
 
 impl ExactProduct for CubeBackend {

@@ -4,9 +4,9 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::{sigmoid, softmax};
 
 use super::Parameters;
+use super::arithmetic::Arithmetic;
 use super::input::Placed;
 use super::layers::{Attention, FeedForward, Linear, Memory, Norm, add};
-use super::products::Products;
 use crate::task::model::Recursive;
 use crate::train::dropout::Dropout;
 
@@ -21,6 +21,8 @@ pub struct Core {
     position: Tensor<2>,
     step: Tensor<2>,
     layers: Vec<Layer>,
+    /// For products that stay in f32.
+    exact: Arithmetic,
     norm_latent: Norm,
     norm_answer: Norm,
     out: Linear,
@@ -46,10 +48,11 @@ impl Core {
             position: source.get("core.position"),
             step: source.get("core.step"),
             layers: (0..model.decoder_layers).map(|index| Layer::new(model, source, index)).collect(),
+            exact: source.arithmetic.exact(),
             norm_latent: Norm::new(source, "core.norm_latent"),
             norm_answer: Norm::new(source, "core.norm_answer"),
-            out: Linear::new(source, "core.out", Products::EXACT),
-            gate: Linear::new(source, "core.gate", Products::EXACT),
+            out: Linear::new(source, "core.out", source.arithmetic.exact()),
+            gate: Linear::new(source, "core.gate", source.arithmetic.exact()),
         }
     }
 
@@ -64,7 +67,7 @@ impl Core {
         let [steps, width] = self.step.dims();
         let mut answers = Vec::with_capacity(steps);
         for step in 0..steps {
-            let p = Products::EXACT.apply(softmax(y.clone(), 2), self.embed.clone());
+            let p = self.exact.apply(softmax(y.clone(), 2), self.embed.clone());
             let place = self.position.clone().add(self.step.clone().slice([step..step + 1, 0..width]));
             let known = p.add(place.unsqueeze_dim::<3>(0));
             for _ in 0..self.latent_steps {

@@ -3,9 +3,9 @@
 use burn::tensor::Tensor;
 
 use super::Parameters;
+use super::arithmetic::Arithmetic;
 use super::input::Placed;
 use super::layers::{Attention, FeedForward, Linear, Norm, add};
-use super::products::Products;
 use crate::task::model::Recursive;
 use crate::train::dropout::Dropout;
 
@@ -14,6 +14,8 @@ pub struct Encoder {
     intensity: Linear,
     charge: Tensor<2>,
     layers: Vec<Layer>,
+    /// For products that stay in f32.
+    exact: Arithmetic,
     norm: Norm,
 }
 
@@ -36,9 +38,10 @@ impl Encoder {
             }
         };
         Encoder {
-            intensity: Linear::new(source, "peaks.intensity", Products::EXACT),
+            intensity: Linear::new(source, "peaks.intensity", source.arithmetic.exact()),
             charge: source.get("precursor.charge"),
             layers: (0..model.encoder_layers).map(layer).collect(),
+            exact: source.arithmetic.exact(),
             norm: Norm::new(source, "encoder.norm"),
         }
     }
@@ -46,7 +49,7 @@ impl Encoder {
     /// The precursor and the peaks as vectors, `[B, 1 + P, d]`.
     pub fn forward(&self, input: &Placed, dropout: &Dropout) -> Tensor<3> {
         let peaks = Tensor::cat(vec![input.mz.clone(), self.intensity.forward(input.log_intensity.clone())], 2);
-        let charge = Products::EXACT.apply(input.charge.clone(), self.charge.clone());
+        let charge = self.exact.apply(input.charge.clone(), self.charge.clone());
         let precursor = charge.add(input.precursor.clone());
         let mut x = dropout.apply(Tensor::cat(vec![precursor, peaks], 1));
         for layer in &self.layers {

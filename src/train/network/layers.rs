@@ -1,30 +1,35 @@
 //! The layers that encoder and core are made of.
 
-use burn::tensor::activation::{gelu, softmax};
-use burn::tensor::{Tensor, module};
+use burn::tensor::Tensor;
 
 use super::Parameters;
-use super::products::Products;
+use super::arithmetic::Arithmetic;
 use crate::train::dropout::Dropout;
-
-/// Added to the variance in layer norms.
-const NORM_EPSILON: f64 = 1e-5;
 
 /// x W + b with W `[in, out]`.
 pub struct Linear {
     weight: Tensor<2>,
     bias: Tensor<1>,
-    products: Products,
+    arithmetic: Arithmetic,
 }
 
 impl Linear {
-    pub fn new(source: &Parameters, path: &str, products: Products) -> Linear {
-        let weight = products.side(source.get(&format!("{path}.weight")));
-        Linear { weight, bias: source.get(&format!("{path}.bias")), products }
+    pub fn new(source: &Parameters, path: &str, arithmetic: Arithmetic) -> Linear {
+        let weight = arithmetic.side(source.get(&format!("{path}.weight")));
+        Linear { weight, bias: source.get(&format!("{path}.bias")), arithmetic }
     }
 
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        self.products.apply(x, self.weight.clone()).add(self.bias.clone().unsqueeze())
+        self.product(x).add(self.bias.clone().unsqueeze())
+    }
+
+    /// GELU(x W + b).
+    fn activated(&self, x: Tensor<3>) -> Tensor<3> {
+        self.arithmetic.gelu(self.product(x), self.bias.clone())
+    }
+
+    fn product(&self, x: Tensor<3>) -> Tensor<3> {
+        self.arithmetic.apply(x, self.weight.clone())
     }
 }
 
@@ -32,15 +37,17 @@ impl Linear {
 pub struct Norm {
     gamma: Tensor<1>,
     beta: Tensor<1>,
+    arithmetic: Arithmetic,
 }
 
 impl Norm {
     pub fn new(source: &Parameters, path: &str) -> Norm {
-        Norm { gamma: source.get(&format!("{path}.gamma")), beta: source.get(&format!("{path}.beta")) }
+        let part = |name: &str| source.get(&format!("{path}.{name}"));
+        Norm { gamma: part("gamma"), beta: part("beta"), arithmetic: source.arithmetic }
     }
 
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        module::layer_norm(x, self.gamma.clone(), Some(self.beta.clone()), NORM_EPSILON)
+        self.arithmetic.norm(x, self.gamma.clone(), self.beta.clone())
     }
 }
 
@@ -60,26 +67,26 @@ pub struct Attention {
     key: Linear,
     value: Linear,
     output: Linear,
-    products: Products,
+    arithmetic: Arithmetic,
 }
 
 impl Attention {
     pub fn new(source: &Parameters, path: &str, heads: u32) -> Attention {
-        let products = source.products;
-        let part = |name: &str| Linear::new(source, &format!("{path}.{name}"), products);
+        let arithmetic = source.arithmetic;
+        let part = |name: &str| Linear::new(source, &format!("{path}.{name}"), arithmetic);
         Attention {
             heads: heads as usize,
             query: part("query"),
             key: part("key"),
             value: part("value"),
             output: part("output"),
-            products,
+            arithmetic,
         }
     }
 
     /// Keys and values of what is attended to, `[B, S, d]`: made once where it stays the same over several passes.
     pub fn memory(&self, x: Tensor<3>, bias: Option<Tensor<4>>) -> Memory {
-        let side = |linear: &Linear, x| self.products.side(self.split(linear.forward(x)));
+        let side = |linear: &Linear, x| self.arithmetic.side(self.split(linear.forward(x)));
         Memory { keys: side(&self.key, x.clone()).swap_dims(2, 3), values: side(&self.value, x), bias }
     }
 
@@ -87,12 +94,9 @@ impl Attention {
     pub fn forward(&self, x: Tensor<3>, memory: &Memory) -> Tensor<3> {
         let [batch, length, width] = x.dims();
         let scale = 1.0 / ((width / self.heads) as f64).sqrt();
-        let query = self.split(self.query.forward(x).mul_scalar(scale));
-        let mut scores = self.products.multiply(query, memory.keys.clone());
-        if let Some(bias) = &memory.bias {
-            scores = scores.add(bias.clone());
-        }
-        let seen = self.products.multiply(softmax(scores, 3), memory.values.clone());
+        let scores = self.arithmetic.multiply(self.split(self.query.forward(x)), memory.keys.clone());
+        let shares = self.arithmetic.shares(scores, scale, memory.bias.clone());
+        let seen = self.arithmetic.multiply(shares, memory.values.clone());
         self.output.forward(seen.swap_dims(1, 2).reshape([batch, length, width]))
     }
 
@@ -112,13 +116,13 @@ pub struct FeedForward {
 impl FeedForward {
     pub fn new(source: &Parameters, path: &str) -> FeedForward {
         FeedForward {
-            widen: Linear::new(source, &format!("{path}.widen"), source.products),
-            narrow: Linear::new(source, &format!("{path}.narrow"), source.products),
+            widen: Linear::new(source, &format!("{path}.widen"), source.arithmetic),
+            narrow: Linear::new(source, &format!("{path}.narrow"), source.arithmetic),
         }
     }
 
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        self.narrow.forward(gelu(self.widen.forward(x)))
+        self.narrow.forward(self.widen.activated(x))
     }
 }
 

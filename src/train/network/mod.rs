@@ -3,19 +3,18 @@
 //! Built anew from the parameters' vectors for each update (they are views), it holds no state of its own. The same code
 //! runs with gradients (parameters that require them) and without.
 
+mod arithmetic;
 mod core;
 mod encoder;
 mod input;
 mod layers;
-mod products;
 
 use burn::tensor::Tensor;
 
+pub use self::arithmetic::Arithmetic;
 pub use self::input::{Input, Placed};
-use self::products::Products;
 use super::dropout::Dropout;
 use super::layout::Layout;
-use crate::spec::Precision;
 use crate::task::model::Recursive;
 
 /// The network with its parameters on the device.
@@ -26,8 +25,8 @@ pub struct Network {
 
 impl Network {
     /// Builds the network from the parameters' vectors, in the order of the layout.
-    pub fn new(model: &Recursive, layout: &Layout, vectors: &[Tensor<1>], precision: Precision) -> Network {
-        let source = Parameters { layout, vectors, products: Products(precision) };
+    pub fn new(model: &Recursive, layout: &Layout, vectors: &[Tensor<1>], arithmetic: Arithmetic) -> Network {
+        let source = Parameters { layout, vectors, arithmetic };
         Network { encoder: encoder::Encoder::new(model, &source), core: core::Core::new(model, &source) }
     }
 
@@ -42,8 +41,8 @@ impl Network {
 struct Parameters<'a> {
     layout: &'a Layout,
     vectors: &'a [Tensor<1>],
-    /// How the layers of encoder and decoder multiply.
-    products: Products,
+    /// How the layers of encoder and decoder compute.
+    arithmetic: Arithmetic,
 }
 
 impl Parameters<'_> {
