@@ -18,7 +18,7 @@ use runner::train::{Burn, Choice};
 /// Steps of a turn, and turns.
 const STEPS: u64 = 10;
 const TURNS: usize = 60;
-/// The guide's intervals.
+/// The full-size experiments' intervals.
 const SAVE_EVERY: f64 = 5_000.0;
 const LOG_EVERY: u64 = 100;
 

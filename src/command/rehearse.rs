@@ -1,5 +1,5 @@
 //! `runner rehearse`: the whole experiment in about a minute, with a small network and few steps, in a folder of its own; then
-//! what the real thing would take, from one real micro-batch.
+//! what the real thing would take: its time from one real micro-batch, memory and disk by count.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use super::progress::{Progress, Stages, brief};
 use super::run::{Work, default_jobs, finish, open};
 use super::signals::Stop;
 use super::{Fault, note, print, print_json};
-use crate::execute::{Executor, Start, peak_memory};
+use crate::execute::{Executor, Start};
 use crate::history::{History, Settings, Span};
 use crate::lineage::{in_f32, shrink, small};
-use crate::plan::{Keep, Material, Plan};
+use crate::plan::{Footprint, Keep, Material, Plan, about};
 use crate::record::{Tensor, Tensors};
 use crate::spec::{InRun, Name, Parent, Precision, render_ron};
 use crate::store::{RealDisk, Store, encode};
@@ -39,7 +39,7 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// Samples timed on a CPU: at full size each takes seconds.
+/// Samples timed on a CPU: at full size each may take seconds.
 const CPU_SAMPLES: u32 = 4;
 
 /// What the real experiment would take.
@@ -52,7 +52,7 @@ struct Estimate {
     seconds_timed: f64,
     seconds_per_step: f64,
     seconds: f64,
-    memory_bytes: f64,
+    memory_bytes: u64,
     disk_bytes: f64,
 }
 
@@ -166,23 +166,19 @@ fn estimate(context: &Context, ready: &Ready, executor: &dyn Executor, samples: 
     let most = if executor.numerics().is_gpu() { last.micro_batch } else { last.micro_batch.min(CPU_SAMPLES) };
     let samples = samples.unwrap_or(most).clamp(1, last.batch);
     note(&format!("timing a micro-batch of {samples} at full size"));
-    let before = peak_memory();
     let seconds = time(executor, &leaf.history, &last, samples, &material)?;
-    let grown = peak_memory().saturating_sub(before) as f64;
     let seconds_per_step = seconds * f64::from(last.batch) / f64::from(samples);
     let steps = plan.steps_to_train();
     let values: usize = model_of(ready)?.parameters().iter().map(|p| p.shape.iter().product::<usize>()).sum();
-    // Weights, gradient, two moments and the average, four bytes each; the rest grows with the micro-batch.
-    let fixed = values as f64 * 4.0 * 5.0;
-    let per_sample = (grown - fixed).max(0.0) / f64::from(samples);
+    let machine = executor.numerics().machine();
+    let footprint = plan.footprint(machine).unwrap_or_else(|| Footprint::new(leaf.history.root(), &last, machine));
     Ok(Estimate {
         steps,
         samples_timed: samples,
         seconds_timed: seconds,
         seconds_per_step,
         seconds: seconds_per_step * steps as f64,
-        // Never less than this very process has had.
-        memory_bytes: (fixed + per_sample * f64::from(last.micro_batch)).max(peak_memory() as f64),
+        memory_bytes: footprint.bytes(),
         disk_bytes: disk(&plan, values, model_of(ready)?.parameters().len(), !executor.numerics().is_gpu()),
     })
 }
@@ -233,14 +229,13 @@ fn text(name: &Name, estimate: &Estimate) -> String {
         Ok(time) if estimate.seconds < 2.0 * 86_400.0 => brief(time),
         _ => format!("{:.1} days", estimate.seconds / 86_400.0),
     };
-    let size = |bytes: f64| if bytes < 1e9 { format!("{:.0} MB", bytes / 1e6) } else { format!("{:.1} GB", bytes / 1e9) };
     format!(
         "\nthe real `{name}` from here on: {} updates of {:.3} s, {time} one after the other; about {} of memory and {} of disk\n\
-         (from one micro-batch of {} samples that took {:.3} s; evaluations and saving come on top, a few per cent)\n",
+         (the time is from one micro-batch of {} samples that took {:.3} s; evaluations and saving come on top, a few per cent)\n",
         grouped(estimate.steps),
         estimate.seconds_per_step,
-        size(estimate.memory_bytes),
-        size(estimate.disk_bytes),
+        about(estimate.memory_bytes),
+        about(estimate.disk_bytes as u64),
         estimate.samples_timed,
         estimate.seconds_timed
     )

@@ -8,9 +8,9 @@ pub enum Part {
     /// The network and the losses.
     Forward,
     Backward,
-    /// Norm and clipping of the gradient, the optimizer, and the running average.
+    /// Norm and clipping of the gradient, the optimizer, and the running average; on the CPU the gradient's digests beside them.
     Optimizer,
-    /// Digests of the update, and noting them.
+    /// Digests of the new values, and noting them.
     Ledger,
     /// Reading back what was measured, and logging it.
     Metrics,

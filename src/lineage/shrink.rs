@@ -220,7 +220,7 @@ fn one(
     Ok(small)
 }
 
-/// The batch that a root declares; a fork's changes are made small by the guide's own.
+/// The batch that a root declares; a fork's changes are made small by the full size's.
 fn batch_of(experiment: &Experiment) -> u32 {
     match &experiment.parent {
         Parent::Scratch(root) => root.training.batch,

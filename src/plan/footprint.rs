@@ -8,7 +8,7 @@ use crate::task::model::Recursive;
 
 /// Bytes of a number.
 const NUMBER: u64 = 4;
-/// Bytes of the program itself.
+/// Bytes of the program itself, where it shares a memory with what it trains.
 const PROGRAM: u64 = 17_500_000;
 /// Vectors as long as all parameters that live as long as training: weights and two moments. The running average is one more.
 const STATE: u64 = 3;
@@ -61,13 +61,19 @@ impl<'a> Demand<'a> {
         let state = STATE + u64::from(self.averaged);
         // A GPU's memory holds no copy of the state, and no file.
         let saving = if machine == Machine::Cpu { state + SAVING } else { 0 };
-        let vectors = state + vectors.max(saving);
+        let vectors = self.model.parameter_count() as u64 * NUMBER * (state + vectors.max(saving));
+        let waiting = waiting(self.model, &self.shown);
+        // On a GPU lies the micro-batch in use; the others wait in the host's memory.
+        let (program, waiting, shown) = match machine {
+            Machine::Cpu => (PROGRAM, waiting * BATCHES, 0),
+            Machine::Gpu => (0, 0, waiting),
+        };
         Footprint {
             batch: self.batch,
             micro_batch: self.micro_batch,
-            fixed: PROGRAM + self.model.parameter_count() as u64 * NUMBER * vectors,
-            waiting: waiting(self.model, &self.shown) * NUMBER * BATCHES,
-            sample: sample * NUMBER,
+            fixed: program + vectors,
+            waiting: waiting * NUMBER,
+            sample: (sample + shown) * NUMBER,
             lane: lane * NUMBER,
             lanes,
         }

@@ -22,18 +22,6 @@ fn a_finished_run_has_nothing_to_do() {
 }
 
 #[test]
-fn a_run_and_a_branch_may_be_called_as_evidence_is() {
-    let world = World::new();
-    world.write("experiments/lost-peaks.ron", TRUNK);
-    let branches = "branches: [(name: \"damaged-half\", curriculum: Inherit)]";
-    world.write("experiments/fork.ron", &format!("(parent: Checkpoint(\"lost-peaks@10\"), {branches}, max_step: 30)"));
-    assert_eq!(world.run("fork", &Fake::default()).unwrap().steps_trained, 30);
-    let ends: BTreeSet<u64> = world.store().inventory().checkpoints.values().map(|found| found.manifest.step).collect();
-    assert!(ends.contains(&10) && ends.contains(&30), "{ends:?}");
-    assert!(world.named("lost-").iter().any(|path| path.ends_with("runs/lost-peaks")));
-}
-
-#[test]
 fn stopping_anywhere_changes_nothing() {
     let expected = undisturbed();
     let mut questions = 0;

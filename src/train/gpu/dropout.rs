@@ -8,11 +8,11 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Autodiff, Backend, Dispatch, TensorMetadata, backend_extension};
 use burn::tensor::{Int, Tensor};
 use burn_cubecl::CubeBackend;
+use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::cubecl::std::tensor::layout::linear::{LinearView, LinearViewMut};
-use burn_cubecl::cubecl::{self, calculate_cube_count_elemwise};
-use burn_cubecl::ops::numeric::empty_device_dtype;
 
+use super::launch::{beside, for_elements};
 use crate::train::host::masks::MIX;
 
 /// What one use of dropout drops.
@@ -41,13 +41,11 @@ impl Drops for CubeBackend {
     fn dropped(x: FloatTensor<Self>, keys: IntTensor<Self>, site: u32, threshold: u32, scale: f32) -> FloatTensor<Self> {
         let (shape, client) = (x.shape(), x.client.clone());
         let (elements, rows) = (shape.num_elements(), shape[0]);
-        let kept = empty_device_dtype(client.clone(), x.device.clone(), shape, x.dtype);
-        let size = CubeDim::new(&client, elements);
-        let count = calculate_cube_count_elemwise(&client, elements, size);
+        let (kept, (cubes, size)) = (beside(&x, shape), for_elements(&x, elements));
         let first = site as usize * rows;
         drop_kernel::launch(
             &client,
-            count,
+            cubes,
             size,
             x.into_linear_view(),
             keys.into_linear_view(),

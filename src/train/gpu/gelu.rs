@@ -8,13 +8,12 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, TensorMetadata, backend_extension};
 use burn::tensor::Tensor;
-use burn_cubecl::CubeBackend;
+use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::cubecl::std::tensor::layout::linear::{LinearView, LinearViewMut};
-use burn_cubecl::cubecl::{self, calculate_cube_count_elemwise};
-use burn_cubecl::ops::numeric::empty_device_dtype;
+use burn_cubecl::{CubeBackend, tensor::CubeTensor};
 
-use super::rows::column_sums;
+use super::launch::{beside, column_sums, for_elements};
 
 /// 1 / sqrt(2) and 1 / sqrt(2 pi).
 const ROOT_HALF: f32 = std::f32::consts::FRAC_1_SQRT_2;
@@ -31,31 +30,21 @@ pub trait BiasedGelu: Backend {
 }
 
 impl BiasedGelu for CubeBackend {
-    fn biased_gelu(x: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
-        let (shape, client) = (x.shape(), x.client.clone());
-        let (elements, width) = (shape.num_elements(), bias.shape().num_elements());
-        let out = empty_device_dtype(client.clone(), x.device.clone(), shape, x.dtype);
-        let size = CubeDim::new(&client, elements);
-        let count = calculate_cube_count_elemwise(&client, elements, size);
+    fn biased_gelu(x: CubeTensor, bias: CubeTensor) -> CubeTensor {
+        let (out, client, width) = (beside(&x, x.shape()), x.client.clone(), bias.shape().num_elements());
+        let (cubes, size) = for_elements(&x, x.shape().num_elements());
         let (x, bias, into) = (x.into_linear_view(), bias.into_linear_view(), out.clone().into_linear_view());
-        gelu_kernel::launch(&client, count, size, x, bias, into, width);
+        gelu_kernel::launch(&client, cubes, size, x, bias, into, width);
         out
     }
 }
 
-/// The gradient of x + b.
-fn slope(
-    x: FloatTensor<CubeBackend>,
-    bias: FloatTensor<CubeBackend>,
-    of: FloatTensor<CubeBackend>,
-) -> FloatTensor<CubeBackend> {
-    let (shape, client) = (x.shape(), x.client.clone());
-    let (elements, width) = (shape.num_elements(), bias.shape().num_elements());
-    let out = empty_device_dtype(client.clone(), x.device.clone(), shape, x.dtype);
-    let size = CubeDim::new(&client, elements);
-    let count = calculate_cube_count_elemwise(&client, elements, size);
+/// The gradient of x + b from that of its GELU.
+fn backward(x: CubeTensor, bias: CubeTensor, of: CubeTensor) -> CubeTensor {
+    let (out, client, width) = (beside(&x, x.shape()), x.client.clone(), bias.shape().num_elements());
+    let (cubes, size) = for_elements(&x, x.shape().num_elements());
     let (x, bias, of) = (x.into_linear_view(), bias.into_linear_view(), of.into_linear_view());
-    slope_kernel::launch(&client, count, size, x, bias, of, out.clone().into_linear_view(), width);
+    backward_kernel::launch(&client, cubes, size, x, bias, of, out.clone().into_linear_view(), width);
     out
 }
 
@@ -69,7 +58,7 @@ fn gelu_kernel(x: LinearView<'_, f32>, bias: LinearView<'_, f32>, mut out: Linea
 }
 
 #[cube(launch)]
-fn slope_kernel(
+fn backward_kernel(
     x: LinearView<'_, f32>,
     bias: LinearView<'_, f32>,
     of: LinearView<'_, f32>,
@@ -96,13 +85,13 @@ impl<C: CheckpointStrategy> BiasedGelu for Autodiff<CubeBackend, C> {
         struct Gelu;
 
         impl Backward<CubeBackend, 2> for Gelu {
-            type State = (FloatTensor<CubeBackend>, FloatTensor<CubeBackend>);
+            type State = (CubeTensor, CubeTensor);
 
             fn backward(self, ops: Ops<Self::State, 2>, gradients: &mut Gradients, _: &mut Checkpointer) {
                 let (x, bias) = ops.state;
                 let width = bias.shape().num_elements();
                 let [of_x, of_bias] = ops.parents;
-                let gradient = slope(x, bias, gradients.consume::<CubeBackend>(&ops.node));
+                let gradient = backward(x, bias, gradients.consume::<CubeBackend>(&ops.node));
                 if let Some(node) = of_bias {
                     gradients.register::<CubeBackend>(node.id, column_sums(gradient.clone(), width));
                 }

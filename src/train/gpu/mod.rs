@@ -2,9 +2,9 @@
 
 mod dropout;
 mod gelu;
+mod launch;
 mod norm;
 mod product;
-mod rows;
 mod shares;
 
 pub use self::dropout::{Site, dropped};

@@ -10,10 +10,9 @@ use burn::tensor::Tensor;
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::cubecl::std::tensor::layout::linear::{LinearView, LinearViewMut};
-use burn_cubecl::ops::numeric::empty_device_dtype;
 use burn_cubecl::{CubeBackend, tensor::CubeTensor};
 
-use super::rows::{UNITS, cubes, most_of_all, sum_of_all, units};
+use super::launch::{UNITS, beside, for_rows, most_of_all, sum_of_all};
 
 /// softmax(scale x + bias) over the last dimension of x, `[B, H, Q, S]`; the bias, `[B, 1, 1, S]`, has no gradient.
 pub fn shares(x: Tensor<4>, scale: f32, bias: Option<Tensor<4>>) -> Tensor<4> {
@@ -44,12 +43,12 @@ fn forward(x: CubeTensor, bias: Option<CubeTensor>, scale: f32) -> CubeTensor {
     let (shape, client) = (x.shape(), x.client.clone());
     let width = shape[3];
     let (rows, each) = (shape.num_elements() / width, shape[1] * shape[2]);
-    let out = empty_device_dtype(client.clone(), x.device.clone(), shape, x.dtype);
+    let (out, (cubes, size)) = (beside(&x, shape), for_rows(rows));
     let is_hidden = bias.is_some();
     // A kernel without a bias reads none.
     let bias = bias.unwrap_or_else(|| x.clone()).into_linear_view();
     let (x, into) = (x.into_linear_view(), out.clone().into_linear_view());
-    shares_kernel::launch(&client, cubes(rows), units(), x, bias, into, rows, each, width, scale, is_hidden);
+    shares_kernel::launch(&client, cubes, size, x, bias, into, rows, each, width, scale, is_hidden);
     out
 }
 
@@ -99,9 +98,9 @@ fn backward(shares: CubeTensor, of: CubeTensor, scale: f32) -> CubeTensor {
     let (shape, client) = (shares.shape(), shares.client.clone());
     let width = shape[3];
     let rows = shape.num_elements() / width;
-    let out = empty_device_dtype(client.clone(), shares.device.clone(), shape, shares.dtype);
+    let (out, (cubes, size)) = (beside(&shares, shape), for_rows(rows));
     let (shares, of, into) = (shares.into_linear_view(), of.into_linear_view(), out.clone().into_linear_view());
-    backward_kernel::launch(&client, cubes(rows), units(), shares, of, into, rows, width, scale);
+    backward_kernel::launch(&client, cubes, size, shares, of, into, rows, width, scale);
     out
 }
 

@@ -1,30 +1,37 @@
-//! What kernels that go along rows have in common: a cube of units for each row.
+//! What the kernels have in common: where their results go, how many units they run on, and what units of a row share.
 
 use burn::backend::TensorMetadata;
 use burn::backend::ops::FloatTensorOps;
-use burn::backend::tensor::FloatTensor;
 use burn::tensor::Shape;
-use burn_cubecl::CubeBackend;
-use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
+use burn_cubecl::cubecl::{self, calculate_cube_count_elemwise};
+use burn_cubecl::ops::numeric::empty_device_dtype;
+use burn_cubecl::{CubeBackend, tensor::CubeTensor};
 
-/// Units of a cube: those of a warp.
+/// Units of a cube that works on a row: those of a warp.
 pub const UNITS: usize = 32;
 /// Cubes in one dimension, at most.
 const MOST: usize = 1 << 15;
 
-/// At least as many cubes as rows.
-pub fn cubes(rows: usize) -> CubeCount {
-    CubeCount::Static(rows.min(MOST) as u32, rows.div_ceil(MOST) as u32, 1)
+/// A tensor for results, of a shape, where another lies.
+pub fn beside(x: &CubeTensor, shape: Shape) -> CubeTensor {
+    empty_device_dtype(x.client.clone(), x.device.clone(), shape, x.dtype)
 }
 
-/// The units of each.
-pub fn units() -> CubeDim {
-    CubeDim::new_1d(UNITS as u32)
+/// A unit for each element.
+pub fn for_elements(x: &CubeTensor, elements: usize) -> (CubeCount, CubeDim) {
+    let size = CubeDim::new(&x.client, elements);
+    (calculate_cube_count_elemwise(&x.client, elements, size), size)
+}
+
+/// A cube of [`UNITS`] for each row; there may be more cubes than rows.
+pub fn for_rows(rows: usize) -> (CubeCount, CubeDim) {
+    let cubes = CubeCount::Static(rows.min(MOST) as u32, rows.div_ceil(MOST) as u32, 1);
+    (cubes, CubeDim::new_1d(UNITS as u32))
 }
 
 /// Sums over all rows of so many columns.
-pub fn column_sums(x: FloatTensor<CubeBackend>, columns: usize) -> FloatTensor<CubeBackend> {
+pub fn column_sums(x: CubeTensor, columns: usize) -> CubeTensor {
     let rows = x.shape().num_elements() / columns;
     let sums = CubeBackend::float_sum_dim(CubeBackend::float_reshape(x, Shape::new([rows, columns])), 0);
     CubeBackend::float_reshape(sums, Shape::new([columns]))
