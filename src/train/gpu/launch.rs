@@ -1,12 +1,12 @@
 //! What the kernels have in common: where their results go, how many units they run on, and what units of a row share.
 
 use burn::backend::TensorMetadata;
-use burn::backend::ops::FloatTensorOps;
 use burn::tensor::Shape;
 use burn_cubecl::cubecl::prelude::*;
+use burn_cubecl::cubecl::std::tensor::layout::linear::{LinearView, LinearViewMut};
 use burn_cubecl::cubecl::{self, calculate_cube_count_elemwise};
 use burn_cubecl::ops::numeric::empty_device_dtype;
-use burn_cubecl::{CubeBackend, tensor::CubeTensor};
+use burn_cubecl::tensor::CubeTensor;
 
 /// Units of a cube that works on a row: those of a warp.
 pub const UNITS: usize = 32;
@@ -30,18 +30,46 @@ pub fn for_rows(rows: usize) -> (CubeCount, CubeDim) {
     (cubes, CubeDim::new_1d(UNITS as u32))
 }
 
-/// Sums over all rows of so many columns.
+/// Rows that one unit adds up, of so many: about as many as there are units for a column.
+pub fn chunk(rows: usize) -> usize {
+    (rows as f64).sqrt().ceil().max(1.0) as usize
+}
+
+/// Sums over all rows of so many columns, in one order, on more units than columns.
 pub fn column_sums(x: CubeTensor, columns: usize) -> CubeTensor {
     let rows = x.shape().num_elements() / columns;
-    let sums = CubeBackend::float_sum_dim(CubeBackend::float_reshape(x, Shape::new([rows, columns])), 0);
-    CubeBackend::float_reshape(sums, Shape::new([columns]))
+    let chunk = chunk(rows);
+    sum_chunks(sum_chunks(x, rows, columns, chunk), rows.div_ceil(chunk), columns, rows.div_ceil(chunk))
+}
+
+/// Sums of so many columns over each chunk of rows, one chunk after the other.
+pub fn sum_chunks(x: CubeTensor, rows: usize, columns: usize, chunk: usize) -> CubeTensor {
+    let (client, sums) = (x.client.clone(), rows.div_ceil(chunk) * columns);
+    // Of one dimension, so that it lies in memory as it is counted.
+    let (out, (cubes, size)) = (beside(&x, Shape::new([sums])), for_elements(&x, sums));
+    let (x, into) = (x.into_linear_view(), out.clone().into_linear_view());
+    sum_kernel::launch(&client, cubes, size, x, into, rows, columns, chunk);
+    out
+}
+
+#[cube(launch)]
+fn sum_kernel(x: LinearView<'_, f32>, mut out: LinearViewMut<'_, f32>, rows: usize, columns: usize, chunk: usize) {
+    if !out.is_in_bounds(ABSOLUTE_POS) {
+        terminate!();
+    }
+    let (first, column) = (ABSOLUTE_POS / columns * chunk, ABSOLUTE_POS % columns);
+    let mut sum = f32::new(0.0_f32);
+    for row in first..min(first + chunk, rows) {
+        sum += x.read(row * columns + column);
+    }
+    out.write(ABSOLUTE_POS, sum);
 }
 
 /// The sum of what all units of a cube bring, for each of them, in one order.
 #[cube]
 pub fn sum_of_all(own: f32, room: &mut Shared<[f32]>) -> f32 {
     share(own, room);
-    let mut sum = f32::new(0.0);
+    let mut sum = f32::new(0.0_f32);
     for unit in 0..UNITS {
         sum += room[unit];
     }

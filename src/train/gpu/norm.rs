@@ -12,10 +12,7 @@ use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::cubecl::std::tensor::layout::linear::{LinearView, LinearViewMut};
 use burn_cubecl::{CubeBackend, tensor::CubeTensor};
 
-use super::launch::{UNITS, beside, column_sums, for_elements, for_rows, sum_of_all};
-
-/// Rows whose shares of the parameters' gradients one unit adds up.
-const CHUNK: usize = 64;
+use super::launch::{UNITS, beside, chunk, for_elements, for_rows, sum_chunks, sum_of_all};
 
 /// gamma (x - mean) / sqrt(variance + epsilon) + beta over the last dimension of x, `[B, S, d]`.
 pub fn norm(x: Tensor<3>, gamma: Tensor<1>, beta: Tensor<1>, epsilon: f32) -> Tensor<3> {
@@ -37,7 +34,7 @@ impl RowNorm for CubeBackend {
 fn forward(x: CubeTensor, gamma: CubeTensor, beta: CubeTensor, epsilon: f32) -> (CubeTensor, CubeTensor) {
     let (client, width) = (x.client.clone(), gamma.shape().num_elements());
     let rows = x.shape().num_elements() / width;
-    let (out, kept) = (beside(&x, x.shape()), beside(&x, Shape::new([rows, 2])));
+    let (out, kept) = (beside(&x, x.shape()), beside(&x, Shape::new([2 * rows])));
     let (x, gamma, beta) = (x.into_linear_view(), gamma.into_linear_view(), beta.into_linear_view());
     let (into, notes) = (out.clone().into_linear_view(), kept.clone().into_linear_view());
     let (cubes, size) = for_rows(rows);
@@ -61,19 +58,19 @@ fn norm_kernel(
         terminate!();
     }
     let (unit, first) = (UNIT_POS as usize, row * width);
-    let mut room = Shared::new_slice(UNITS);
-    let mut sum = f32::new(0.0);
+    let mut room = Shared::<[f32]>::new_slice(UNITS);
+    let mut sum = f32::new(0.0_f32);
     for column in range_stepped(unit, width, UNITS) {
         sum += x.read(first + column);
     }
     let mean = sum_of_all(sum, &mut room) / f32::cast_from(width);
-    let mut squares = f32::new(0.0);
+    let mut squares = f32::new(0.0_f32);
     for column in range_stepped(unit, width, UNITS) {
         let apart = x.read(first + column) - mean;
         squares += apart * apart;
     }
     let variance = sum_of_all(squares, &mut room) / f32::cast_from(width);
-    let inverse = f32::new(1.0) / (variance + epsilon).sqrt();
+    let inverse = f32::new(1.0_f32) / (variance + epsilon).sqrt();
     for column in range_stepped(unit, width, UNITS) {
         let hat = (x.read(first + column) - mean) * inverse;
         out.write(first + column, hat * gamma.read(column) + beta.read(column));
@@ -101,9 +98,9 @@ fn input_kernel(
     }
     let (unit, first) = (UNIT_POS as usize, row * width);
     let (mean, inverse) = (kept.read(2 * row), kept.read(2 * row + 1));
-    let mut room = Shared::new_slice(UNITS);
-    let mut sum = f32::new(0.0);
-    let mut along = f32::new(0.0);
+    let mut room = Shared::<[f32]>::new_slice(UNITS);
+    let mut sum = f32::new(0.0_f32);
+    let mut along = f32::new(0.0_f32);
     for column in range_stepped(unit, width, UNITS) {
         let g = dy.read(first + column) * gamma.read(column);
         sum += g;
@@ -126,24 +123,24 @@ fn parameters_kernel(
     dy: LinearView<'_, f32>,
     mut sums: LinearViewMut<'_, f32>,
     rows: usize,
-    width: usize,
-    chunks: usize,
+    chunk: usize,
+    #[comptime] width: usize,
 ) {
-    if ABSOLUTE_POS >= chunks * width {
+    let number = ABSOLUTE_POS / width;
+    let (first, column) = (number * chunk, ABSOLUTE_POS % width);
+    if first >= rows {
         terminate!();
     }
-    let (chunk, column) = (ABSOLUTE_POS / width, ABSOLUTE_POS % width);
-    let first = chunk * CHUNK;
-    let mut of_gamma = f32::new(0.0);
-    let mut of_beta = f32::new(0.0);
-    for row in first..min(first + CHUNK, rows) {
+    let mut of_gamma = f32::new(0.0_f32);
+    let mut of_beta = f32::new(0.0_f32);
+    for row in first..min(first + chunk, rows) {
         let at = row * width + column;
         let dy = dy.read(at);
         of_beta += dy;
         of_gamma += dy * ((x.read(at) - kept.read(2 * row)) * kept.read(2 * row + 1));
     }
-    sums.write(chunk * 2 * width + column, of_gamma);
-    sums.write((chunk * 2 + 1) * width + column, of_beta);
+    sums.write(number * 2 * width + column, of_gamma);
+    sums.write((number * 2 + 1) * width + column, of_beta);
 }
 
 /// What the backward pass needs: the input, its rows' means and 1 / deviations, gamma.
@@ -174,11 +171,12 @@ impl Taped {
     fn of_parameters(&self, dy: CubeTensor) -> CubeTensor {
         let Taped { x, kept, .. } = self.clone();
         let (rows, width) = self.sizes();
-        let (client, chunks) = (x.client.clone(), rows.div_ceil(CHUNK));
-        let (sums, (cubes, size)) = (beside(&x, Shape::new([chunks, 2 * width])), for_elements(&x, chunks * width));
+        let (client, chunk) = (x.client.clone(), chunk(rows));
+        let chunks = rows.div_ceil(chunk);
+        let (sums, (cubes, size)) = (beside(&x, Shape::new([chunks * 2 * width])), for_elements(&x, chunks * width));
         let (x, kept, dy) = (x.into_linear_view(), kept.into_linear_view(), dy.into_linear_view());
-        parameters_kernel::launch(&client, cubes, size, x, kept, dy, sums.clone().into_linear_view(), rows, width, chunks);
-        column_sums(sums, 2 * width)
+        parameters_kernel::launch(&client, cubes, size, x, kept, dy, sums.clone().into_linear_view(), rows, chunk, width);
+        sum_chunks(sums, chunks, 2 * width, chunks)
     }
 }
 

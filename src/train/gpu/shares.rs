@@ -69,28 +69,40 @@ fn shares_kernel(
         terminate!();
     }
     let (unit, first) = (UNIT_POS as usize, row * width);
-    let mut room = Shared::new_slice(UNITS);
-    let mut most = f32::new(-3e38);
+    let mut room = Shared::<[f32]>::new_slice(UNITS);
+    let mut most = f32::new(-3e38_f32);
     for column in range_stepped(unit, width, UNITS) {
-        let mut score = x.read(first + column) * scale;
-        if is_hidden {
-            score += bias.read(row / each * width + column);
-        }
-        most = max(most, score);
-        out.write(first + column, score);
+        most = max(most, score(&x, &bias, row, column, each, width, scale, is_hidden));
     }
     let most = most_of_all(most, &mut room);
-    let mut sum = f32::new(0.0);
+    let mut sum = f32::new(0.0_f32);
     for column in range_stepped(unit, width, UNITS) {
-        // What a unit has written it may read.
-        let part = (out.read(first + column) - most).exp();
-        sum += part;
-        out.write(first + column, part);
+        sum += (score(&x, &bias, row, column, each, width, scale, is_hidden) - most).exp();
     }
     let sum = sum_of_all(sum, &mut room);
+    // Counted once more: that costs less than what was counted before would, kept in memory.
     for column in range_stepped(unit, width, UNITS) {
-        out.write(first + column, out.read(first + column) / sum);
+        let part = (score(&x, &bias, row, column, each, width, scale, is_hidden) - most).exp();
+        out.write(first + column, part / sum);
     }
+}
+
+#[cube]
+fn score(
+    x: &LinearView<'_, f32>,
+    bias: &LinearView<'_, f32>,
+    row: usize,
+    column: usize,
+    each: usize,
+    width: usize,
+    scale: f32,
+    #[comptime] is_hidden: bool,
+) -> f32 {
+    let mut score = x.read(row * width + column) * scale;
+    if is_hidden {
+        score += bias.read(row / each * width + column);
+    }
+    score
 }
 
 /// dx = scale p (dp - sum(p dp)).
@@ -118,8 +130,8 @@ fn backward_kernel(
         terminate!();
     }
     let (unit, first) = (UNIT_POS as usize, row * width);
-    let mut room = Shared::new_slice(UNITS);
-    let mut along = f32::new(0.0);
+    let mut room = Shared::<[f32]>::new_slice(UNITS);
+    let mut along = f32::new(0.0_f32);
     for column in range_stepped(unit, width, UNITS) {
         along += shares.read(first + column) * of.read(first + column);
     }
@@ -132,11 +144,11 @@ fn backward_kernel(
 
 impl<C: CheckpointStrategy> Shares for Autodiff<CubeBackend, C> {
     fn open_shares(x: FloatTensor<Self>, scale: f32) -> FloatTensor<Self> {
-        tracked(x, None, scale)
+        tracked::<C>(x, None, scale)
     }
 
     fn hidden_shares(x: FloatTensor<Self>, bias: FloatTensor<Self>, scale: f32) -> FloatTensor<Self> {
-        tracked(x, Some(bias.into_primitive()), scale)
+        tracked::<C>(x, Some(bias.into_primitive()), scale)
     }
 }
 

@@ -20,7 +20,7 @@ impl Linear {
     }
 
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        self.product(x).add(self.bias.clone().unsqueeze())
+        self.arithmetic.biased(self.product(x), self.bias.clone())
     }
 
     /// GELU(x W + b).
