@@ -4,7 +4,7 @@
 //! With `--serve` it trains what it is told line by line on its standard input, so that `benches/peer/speed.py` can let it
 //! and PyTorch train in turns. A line is a JSON object: `{"model": {..}, "batch": 16}` begins a training and is answered
 //! by `{"ready": true}`; `{"steps": 5}` trains on and is answered by `{"seconds": 0.123}`. The first may say `"device": "cuda"`
-//! and `"precision": "bf16"`; without, it is the CPU and f32.
+//! and `"precision": "bf16"`; without, it is the CPU and f32. `"kernels": false` leaves those of our own out on a GPU.
 
 use std::io::{BufRead, Write};
 use std::sync::Arc;
@@ -33,7 +33,7 @@ const TURNS: usize = 5;
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Ask {
-    Begin { model: Recursive, batch: u32, device: Option<String>, precision: Option<String> },
+    Begin { model: Recursive, batch: u32, device: Option<String>, precision: Option<String>, kernels: Option<bool> },
     Train { steps: u64 },
 }
 
@@ -67,11 +67,11 @@ fn serve() {
         let line = line.expect("a line of the standard input");
         let ask: Ask = serde_json::from_str(&line).unwrap_or_else(|error| panic!("`{line}`: {error}"));
         let answer = match ask {
-            Ask::Begin { model, batch, device, precision } => {
+            Ask::Begin { model, batch, device, precision, kernels } => {
                 // The last one's thread of batches ends before the next begins.
                 drop(side.take());
                 let device: Choice = device.as_deref().unwrap_or("cpu").parse().expect("a device");
-                side = Some(Side::begin(&model, batch, device, precision_of(precision.as_deref()), true));
+                side = Some(Side::begin(&model, batch, device, precision_of(precision.as_deref()), kernels != Some(false)));
                 json!({ "ready": true })
             }
             Ask::Train { steps } => json!({ "seconds": side.as_mut().expect("a training was begun").train(steps) }),

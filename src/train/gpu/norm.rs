@@ -1,4 +1,4 @@
-//! Layer norm in one kernel, and in three with two slices backward: in burn's own operations it is nine, and about twenty.
+//! Layer norm in one kernel, and backward in two, a sum and two slices: in burn's own operations it is nine, and about twenty.
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
