@@ -32,7 +32,7 @@ pub struct Versions {
 impl Versions {
     /// What this program computes.
     pub const CURRENT: Versions =
-        Versions { model: 2, synthetic: 1, files: 1, noise: 1, optimizer: 2, cross_entropy: 1, spectrum: 1, precursor: 1 };
+        Versions { model: 2, synthetic: 1, files: 1, noise: 1, optimizer: 2, cross_entropy: 1, spectrum: 2, precursor: 2 };
 
     pub fn loss(&self, loss: Loss) -> u32 {
         match loss {

@@ -285,8 +285,8 @@ fn gradients_by_hand_are_those_of_the_graph() {
                 let (graph, hand) = (tensor.as_f32().unwrap(), hand[path].as_f32().unwrap());
                 let apart = norm(&mut graph.iter().zip(hand).map(|(a, b)| a - b));
                 let size = norm(&mut graph.iter().copied());
-                // The losses of masses are steep: rounding of a sum of a thousand daltons shows in all gradients, and most where
-                // much cancels (`parity_tests` holds each way against f64). That of the keys' bias is nothing but rounding, as
+                // The losses of masses are steep: rounding of masses shows in all gradients, and most where much cancels
+                // (`parity_tests` holds each way against f64). That of the keys' bias is nothing but rounding, as
                 // softmax does not see it.
                 assert!(apart <= 5e-3 * size + 1e-5 * whole, "{path}: {apart:e} of {size:e} in {whole:e}");
             }

@@ -20,7 +20,7 @@ fn run(world: &World, experiment: &str, versions: Versions, from_recorded: bool)
 }
 
 fn newer() -> Versions {
-    Versions { spectrum: 2, ..Versions::CURRENT }
+    Versions { spectrum: Versions::CURRENT.spectrum + 1, ..Versions::CURRENT }
 }
 
 fn plan(world: &World, arguments: &[&str]) -> (String, String) {
@@ -35,7 +35,8 @@ fn only_what_used_a_part_is_renamed_and_why_is_said() {
     assert_eq!(run(&world, "leaves", newer(), false).unwrap().steps_trained, ALL);
     let (text, _) = plan(&world, &["--why"]);
     assert!(text.contains("from step 15 on its history is another"), "{text}");
-    assert!(text.contains("version of Spectrum: 2 there, 1 here"), "{text}");
+    let (there, here) = (newer().spectrum, Versions::CURRENT.spectrum);
+    assert!(text.contains(&format!("version of Spectrum: {there} there, {here} here")), "{text}");
     // The trunk has no spectrum loss before 24, `late` from 15 on, `control` from 24 on; for each of two seeds.
     let again = run(&world, "leaves", Versions::CURRENT, false).unwrap();
     assert_eq!(again.steps_trained, 2 * (15 + 15 + 6));
@@ -69,7 +70,9 @@ fn what_was_recorded_goes_on_where_this_program_can() {
     // Steps that need the other code cannot be trained here, and the message says what can be done.
     world.write("experiments/leaves.ron", &LEAVES.replace("max_step: 30", "max_step: 32"));
     let message = run(&world, "leaves", Versions::CURRENT, true).unwrap_err();
-    assert!(message.contains("from step 30 on needs `Spectrum` version 2 (this runner computes 1)"), "{message}");
+    let (there, here) = (newer().spectrum, Versions::CURRENT.spectrum);
+    let needed = format!("from step 30 on needs `Spectrum` version {there} (this runner computes {here})");
+    assert!(message.contains(&needed), "{message}");
     assert!(message.contains("parent: Checkpoint(\"leaves/late#1@30\")"), "{message}");
     // And it can be done.
     world.write("experiments/leaves.ron", LEAVES);
