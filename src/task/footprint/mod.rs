@@ -40,7 +40,10 @@ pub struct Kept {
 pub fn kept(model: &Recursive, shown: &Shown, machine: Machine) -> Kept {
     let sizes = Sizes::new(model, shown);
     match machine {
-        Machine::Cpu => Kept { sample: host::room(&sizes).sample + sizes.losses(), ..host::room(&sizes) },
+        Machine::Cpu => {
+            let room = host::room(&sizes);
+            Kept { sample: room.sample + sizes.losses(), ..room }
+        }
         Machine::Gpu => graph::kept(&sizes),
     }
 }
