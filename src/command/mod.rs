@@ -1,5 +1,6 @@
 //! The command line: one verb per file. The only part that prints.
 
+mod attempts;
 mod bench;
 mod benched;
 mod board;

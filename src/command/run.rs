@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use chrono::{SecondsFormat, Utc};
-
+use super::attempts::{Attempts, now};
 use super::compare;
 use super::context::{Context, Ready, existing, grouped};
 use super::diagnostics::counted;
@@ -20,7 +19,7 @@ use super::{Fault, note, print};
 use crate::execute::{Event, Events, Executor, Job, Outcome, check_precision, free_memory};
 use crate::history::{Id, Versions};
 use crate::plan::{Material, Plan, Segment};
-use crate::record::{Attempt, FORMAT, Numerics, RunRecord, Status};
+use crate::record::{Attempt, Numerics, RunRecord, Status};
 use crate::spec::Name;
 use crate::store::{Inventory, Store};
 use crate::task::footprint::Machine;
@@ -193,18 +192,30 @@ impl Work<'_> {
             inventory = store.inventory();
         }
         let inventory = store.inventory();
+        let is_done = |name: &Name| {
+            Plan::new(&self.ready.resolution.experiments, name, &existing(&inventory), &material.set_digests()).is_done()
+        };
         match begun {
             Some(attempts) => {
                 attempts.names.iter().try_for_each(|name| self.save_text(name, &inventory))?;
-                let is_done = |name: &Name| {
-                    Plan::new(&self.ready.resolution.experiments, name, &existing(&inventory), &material.set_digests())
-                        .is_done()
-                };
                 attempts.end(store, self.status(&total), &total, &is_done)?;
             }
             None => self.save_text(&self.ready.name, &inventory)?,
         }
+        self.settle(&inventory, &is_done)?;
         Ok(total)
+    }
+
+    /// Notes down that a run is done which a killed attempt had brought to its end: with nothing left to train, nobody else would.
+    fn settle(&self, inventory: &Inventory, is_done: &dyn Fn(&Name) -> bool) -> Result<(), Fault> {
+        for name in self.ready.resolution.experiments.keys() {
+            let Some(record) = self.context.store.run_record(name)? else { continue };
+            if record.status != Status::Complete && is_done(name) {
+                self.save_text(name, inventory)?;
+                self.context.store.save_run_record(name, &RunRecord { status: Status::Complete, ..record })?;
+            }
+        }
+        Ok(())
     }
 
     fn status(&self, outcome: &Outcome) -> Status {
@@ -301,54 +312,6 @@ impl Work<'_> {
         }
         Ok(attempts)
     }
-}
-
-/// The attempt that is under way, in the records of all experiments it works on.
-struct Attempts {
-    target: Name,
-    names: BTreeSet<Name>,
-    attempt: Attempt,
-}
-
-impl Attempts {
-    /// Adds the attempt to a run's record, or brings it up to date. Under a lock: several runners may share a run.
-    fn write(&self, store: &Store, name: &Name) -> Result<(), Fault> {
-        let lock_name = format!("record-{name}");
-        let _lock = loop {
-            match store.lock(&lock_name)? {
-                Some(lock) => break lock,
-                None => std::thread::sleep(Duration::from_millis(20)),
-            }
-        };
-        let fresh = RunRecord { format: FORMAT, status: Status::Incomplete, attempts: vec![] };
-        let mut record = store.run_record(name)?.unwrap_or(fresh);
-        let same = |known: &&mut Attempt| (&known.started, &known.command) == (&self.attempt.started, &self.attempt.command);
-        match record.attempts.iter_mut().rev().find(same) {
-            Some(known) => *known = self.attempt.clone(),
-            None => record.attempts.push(self.attempt.clone()),
-        }
-        record.status = self.attempt.status;
-        Ok(store.save_run_record(name, &record)?)
-    }
-
-    /// `is_done` says whether an experiment has nothing left: its ancestors are trained only as far as the target needs them.
-    fn end(mut self, store: &Store, status: Status, outcome: &Outcome, is_done: &dyn Fn(&Name) -> bool) -> Result<(), Fault> {
-        self.attempt.ended = Some(now());
-        self.attempt.steps_trained = outcome.steps_trained;
-        self.attempt.failures = outcome.failures.clone();
-        for name in &self.names {
-            self.attempt.status = match status {
-                Status::Complete if *name != self.target && !is_done(name) => Status::Incomplete,
-                other => other,
-            };
-            self.write(store, name)?;
-        }
-        Ok(())
-    }
-}
-
-fn now() -> String {
-    Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 /// What a test carries out: `runner run` with everything that varies in its hands.

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use runner::execute::Fake;
+use runner::record::{RunRecord, Status};
 use runner::store::{LocklessDisk, RealDisk};
 
 use crate::world::{ALL, LEAVES, TRUNK, World, undisturbed};
@@ -19,6 +20,23 @@ fn a_finished_run_has_nothing_to_do() {
     let again = world.run("leaves", &fake).unwrap();
     assert_eq!((again.steps_trained, fake.steps.load(Ordering::Relaxed)), (0, before));
     assert!(world.store().run_record(&"leaves".try_into().unwrap()).unwrap().is_some());
+}
+
+/// As after a kill between the last of a parent's checkpoints and the end of the run that trained it on the way.
+#[test]
+fn what_a_killed_attempt_had_finished_is_noted_down_as_finished() {
+    let world = World::new();
+    world.run("trunk", &Fake::default()).unwrap();
+    world.run("leaves", &Fake::default()).unwrap();
+    let name = "trunk".try_into().unwrap();
+    let (store, saved) = (world.store(), world.path().join("runs/trunk/trunk.ron"));
+    let (record, text) = (store.run_record(&name).unwrap().unwrap(), std::fs::read_to_string(&saved).unwrap());
+    assert_eq!(record.status, Status::Complete);
+    store.save_run_record(&name, &RunRecord { status: Status::Incomplete, ..record.clone() }).unwrap();
+    std::fs::write(&saved, &text[..text.len() / 2]).unwrap();
+    assert_eq!(world.run("leaves", &Fake::default()).unwrap().steps_trained, 0);
+    assert_eq!(store.run_record(&name).unwrap(), Some(record));
+    assert_eq!(std::fs::read_to_string(&saved).unwrap(), text);
 }
 
 #[test]
